@@ -91,13 +91,16 @@ def installed_names() -> tuple[str, ...]:
     return (*BUILT_IN, *sorted({entry.name for entry in _entry_points()} - BUILT_IN.keys()))
 
 
-def find_plugin(name: str) -> Plugin:
-    """Return the provider called ``name``. Raises SiteError if it is not installed, or its description cannot be used."""
+def find_plugin(name: str, site: str = "") -> Plugin:
+    """Return the provider called ``name``, which ``site`` uses.
+
+    Raises SiteError if it is not installed, or its description cannot be used.
+    """
     if name in BUILT_IN:
         return Plugin(name, BUILT_IN[name])
     entries = {(entry.value, _package(entry)): entry for entry in _entry_points() if entry.name == name}
     if not entries:
-        raise _unknown(name)
+        raise _unknown(name, site)
     if len(entries) > 1:
         packages = joined(sorted(package for _, package in entries), _LISTED_MAX)
         raise SiteError(
@@ -154,7 +157,7 @@ def _files(entry: "EntryPoint") -> tuple[str, ...]:
     return tuple(str(entry.dist.locate_file(file)) for file in entry.dist.files or () if file.name in names)
 
 
-def _unknown(name: str) -> SiteError:
+def _unknown(name: str, site: str) -> SiteError:
     known = installed_names()
     advice = did_you_mean(
         name,
@@ -163,7 +166,8 @@ def _unknown(name: str) -> SiteError:
         f"in the group `{ENTRY_POINT_GROUP}`, to be installed beside pragmaspec.",
         quote="`",
     )
-    return SiteError("Unknown provider", f"The provider `{name}` is not installed. {advice}")
+    subject = f"Site {site} uses the provider `{name}`, which" if site else f"The provider `{name}`"
+    return SiteError("Unknown provider", f"{subject} is not installed. {advice}")
 
 
 def _not_installed(name: str, site: str, module: str, requirement: str) -> SiteError:

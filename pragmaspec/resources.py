@@ -158,6 +158,18 @@ class Readiness(Frozen, frozen=True, omit_defaults=False):
     timeout_s: int = 600
 
 
+class SizeRequest(Frozen, frozen=True):
+    """The size that the spec requests for a node, from which its flavor follows. 0 and "": no request."""
+
+    cpus: int = 0
+    memory_mib: int = 0
+    disk_bytes: int = 0
+    flavor: str = ""
+
+
+ANY_SIZE = SizeRequest()
+
+
 DiskFormat = Literal["ext4", "xfs", "none"]
 """File system of a disk; "none": the disk is left as it is."""
 
@@ -197,6 +209,8 @@ class Volume(Frozen, frozen=True, tag_field="kind", tag="volume"):
 class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     """The desired configuration of one machine of a cluster.
 
+    ``cpus``, ``memory_mib`` and ``disk_bytes`` are those of the machine: of its flavor, if it has one.
+
     ``first_boot``, ``keys`` and ``peers`` are digests (16 hexadecimal digits) of the guest's configuration: packages and
     user-data (read at first boot only), ssh keys (updated live), and the cluster's members (updated live). The contents come from
     the spec.
@@ -228,6 +242,10 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     """Name of its group, whose role is ``compute``; empty for the frontend and the computes."""
     machinefile: bool = True
     """True if MPI's machine file lists the node, unless it is a frontend."""
+    flavor: str = ""
+    """Name of the site's flavor; empty: its size is free."""
+    requested: SizeRequest = ANY_SIZE
+    """The request for which the flavor was chosen; of a node without one always ``ANY_SIZE``."""
     disks: tuple[Disk, ...] = ()
     """Further disks, in the order of the spec."""
 

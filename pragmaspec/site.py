@@ -44,6 +44,36 @@ class Overcommit(Frozen, frozen=True):
     disk: float = 10.0
 
 
+class Flavor(Frozen, frozen=True):
+    """A size of machines that a site offers."""
+
+    name: str
+    cpus: int
+    memory_mib: int
+    disk_bytes: int = 0
+    """Size of the machine's disk; 0: any."""
+    devices: tuple[tuple[str, int], ...] = ()
+    """Pairs of a device's alias and the number of these devices that a machine gets."""
+    description: str = ""
+    """The site's own remarks, for people."""
+
+
+QuotaKind = Literal[
+    "instances",
+    "cores",
+    "memory",
+    "disk",
+    "addresses",
+    "networks",
+    "ports",
+    "volumes",
+    "volume_storage",
+    "security_groups",
+    "keys",
+]
+"""Kinds of quotas. ``memory`` is in MiB; ``disk`` and ``volume_storage`` are in bytes; the others are numbers of objects."""
+
+
 class SiteBase(Frozen, frozen=True, tag_field="provider"):
     """Options common to all providers."""
 
@@ -94,6 +124,8 @@ class SimulatedHost(Frozen, frozen=True):
     cpus: int = 64
     memory_mib: int = 262144
     disk_bytes: int = 4 * 2**40
+    visible: bool = True
+    """False: the site does not report it, as clouds do not."""
 
 
 class Fault(Frozen, frozen=True):
@@ -129,6 +161,10 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     seed: int = 0
     identity: IdentityKind = "ident"
     window_s: float = 0.0
+    flavors: tuple[Flavor, ...] | None = None
+    """The offered sizes; None: any size."""
+    quotas: tuple[tuple[QuotaKind, int], ...] = ()
+    """Limits by kind."""
 
     @property
     @override

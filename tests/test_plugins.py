@@ -59,10 +59,10 @@ def test_a_package_cannot_replace_a_built_in_provider(packages: Path) -> None:
 def test_an_absent_provider_is_an_error_that_names_the_installed_ones(packages: Path) -> None:
     summary, detail = failure()
     assert summary == "Unknown provider"
-    assert detail.startswith("The provider `paper` is not installed. Installed are `libvirt`")
+    assert detail.startswith("Site lab uses the provider `paper`, which is not installed. Installed are `")
     assert "entry point in the group `pragmaspec.providers`" in detail
     install(packages, "papers")
-    assert failure()[1] == "The provider `paper` is not installed. Did you mean `papers`?"
+    assert failure()[1] == "Site lab uses the provider `paper`, which is not installed. Did you mean `papers`?"
 
 
 def test_two_packages_with_one_provider_are_refused(packages: Path) -> None:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
 from pragmaspec.planning.allocation.allocator import node_name
+from pragmaspec.planning.allocation.flavors import SizeChooser
 from pragmaspec.planning.allocation.node_addresses import NodeAddresses
-from pragmaspec.planning.impact import node_impact
+from pragmaspec.planning.impact import FIELD_IMPACT, node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.storage.disks import node_disks
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
@@ -89,13 +90,23 @@ def staged_image(image: WantedImage, site: str) -> StagedImage:
 
 
 def desired_nodes(
-    wanted: Wanted, cluster: WantedCluster, allocation: Allocation, running: bool, recorded: RecordedCluster
+    wanted: Wanted,
+    cluster: WantedCluster,
+    allocation: Allocation,
+    running: bool,
+    recorded: RecordedCluster,
+    sizes: SizeChooser | None = None,
 ) -> list[Desired]:
-    """Return the nodes of one cluster: the frontend, the computes, the groups. Raises PlanError without a free address."""
-    factory = _NodeFactory(wanted, cluster, allocation, running, recorded)
+    """Return the nodes of one cluster: the frontend, the computes, the groups. Raises PlanError without a free address.
+
+    ``sizes``: the chooser of the cluster's site; None: all sizes are free.
+    """
+    factory = _NodeFactory(wanted, cluster, allocation, running, recorded, sizes or SizeChooser(cluster.site, None))
     found = [
         (factory.node(name, nodes, index), nodes.at(index).where) for name, nodes in cluster.sets for index in range(nodes.count)
     ]
+    if sizes is not None and sizes.may_replace:
+        found = [(factory.rebuilt(node), where) for node, where in found]
     if recorded.moved:
         found = [(_with_recorded_macs(node, recorded.moved.get(node.address), recorded.lineage), where) for node, where in found]
     peers = peers_digest(allocation, [node for node, _ in found], cluster.domain)
@@ -127,8 +138,15 @@ class _NodeFactory:
     """Creates the nodes of a cluster. Shared values are computed once: a cluster can have 10,000 nodes."""
 
     def __init__(
-        self, wanted: Wanted, cluster: WantedCluster, allocation: Allocation, running: bool, recorded: RecordedCluster
+        self,
+        wanted: Wanted,
+        cluster: WantedCluster,
+        allocation: Allocation,
+        running: bool,
+        recorded: RecordedCluster,
+        sizes: SizeChooser,
     ) -> None:
+        self._sizes = sizes
         self._wanted = wanted
         self._cluster = cluster
         self._lineage = recorded.lineage
@@ -151,6 +169,7 @@ class _NodeFactory:
         settings = self._settings_of(nodes.at(index))
         own, image = settings.nodes, settings.image
         address = f"{cluster.site}/{cluster.name}/node/{name}"
+        size = self._sizes.size(name, address, own, image)
         nics = [self._nic(network, group, index, address) for network in self._networks[group]]
         if group == "frontend" and self._public:
             nics.append(self._public_nic(self._public, address))
@@ -160,9 +179,9 @@ class _NodeFactory:
             name=name,
             role="frontend" if group == "frontend" else "compute",
             index=index,
-            cpus=own.cpus,
-            memory_mib=own.memory_mib,
-            disk_bytes=own.disk_bytes or image.virtual_size_bytes,
+            cpus=size.cpus,
+            memory_mib=size.memory_mib,
+            disk_bytes=size.disk_bytes,
             image=image.digest,
             nics=tuple(nics),
             running=self._running,
@@ -175,8 +194,21 @@ class _NodeFactory:
             keys=self._keys,
             group=nodes.group,
             machinefile=nodes.machinefile,
+            flavor=size.flavor,
+            requested=size.requested,
             disks=node_disks(own.disks, name, None if group == "frontend" else index) if own.disks else (),
         )
+
+    def rebuilt(self, node: Node) -> Node:
+        """Return ``node``; if it is rebuilt and its flavor is no longer offered, with another one."""
+        before, nodes = self._sizes.recorded(node.address), self._cluster.settings_of(node)
+        if before is None or nodes is None or self._sizes.is_offered(node.flavor):
+            return node
+        fields = tuple(name for name in FIELD_IMPACT if name != "peers" and getattr(before, name) != getattr(node, name))
+        if node_impact(before, node, fields) != "rebuild":
+            return node
+        size = self._sizes.size_anew(node.name, nodes, self._settings_of(nodes).image)
+        return replace(node, **size._asdict())
 
     def _settings_of(self, nodes: WantedNodes) -> _Settings:
         found = self._settings.get(id(nodes))

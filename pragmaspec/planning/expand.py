@@ -146,12 +146,14 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
     packages, nodes = entry.set.nodes.packages, entry.nodes
     if entry.nodes is not entry.set.nodes:
         packages, nodes = (*packages, *entry.nodes.packages), _overridden(entry)
+    written = nodes.model_fields_set
     return WantedNodes(
         count=1,
-        cpus=nodes.cpus,
-        memory_mib=nodes.memory_mib,
+        cpus=nodes.cpus if nodes.flavor is None or "cpus" in written else 0,
+        memory_mib=nodes.memory_mib if nodes.flavor is None or "memory_mib" in written else 0,
         image=image_of(cluster, entry),
         disk_bytes=nodes.disk_bytes,
+        flavor=nodes.flavor or "",
         packages=tuple(dict.fromkeys((*cluster.packages, *packages))),
         user_data=_text(document) if document else "",
         readiness=_readiness(nodes.readiness) if nodes.readiness else None,

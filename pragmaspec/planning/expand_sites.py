@@ -6,9 +6,11 @@ from typing import Any
 from pragmaspec.site import (
     ExternalSite,
     Fault,
+    Flavor,
     LibvirtSite,
     Overcommit,
     PublicNetwork,
+    QuotaKind,
     Reserve,
     SimulatedHost,
     SimulatedSite,
@@ -16,7 +18,7 @@ from pragmaspec.site import (
 )
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
-from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteOptions
+from pragmaspec.spec.models.site import FaultModel, FlavorModel, PublicNetworkModel, QuotasModel, SiteOptions
 
 
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
@@ -38,10 +40,17 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
     return SimulatedSite(
         **common,
         file=_file(loaded, name, model),
-        host=SimulatedHost(cpus=model.host.cpus, memory_mib=model.host.memory_mib, disk_bytes=model.host.disk_bytes),
+        host=SimulatedHost(
+            cpus=model.host.cpus,
+            memory_mib=model.host.memory_mib,
+            disk_bytes=model.host.disk_bytes,
+            visible=model.host.visible,
+        ),
         latency_s=model.latency_ms / 1000,
         faults=tuple(_fault(fault) for fault in model.faults),
         seed=model.seed,
+        flavors=None if model.flavors is None else tuple(_flavor(*entry) for entry in sorted(model.flavors.items())),
+        quotas=_quotas(model.quotas),
     )
 
 
@@ -85,6 +94,34 @@ def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
 
 def _fault(model: FaultModel) -> Fault:
     return Fault(call=model.call, kind=model.kind, match=model.match, nth=model.nth, delay_s=model.delay_ms / 1000)
+
+
+def _flavor(name: str, model: FlavorModel) -> Flavor:
+    return Flavor(
+        name=name,
+        cpus=model.cpus,
+        memory_mib=model.memory_mib,
+        disk_bytes=model.disk_bytes or 0,
+        devices=tuple(sorted(model.devices.items())),
+        description=model.description,
+    )
+
+
+def _quotas(model: QuotasModel) -> tuple[tuple[QuotaKind, int], ...]:
+    limits: dict[QuotaKind, int | None] = {
+        "instances": model.instances,
+        "cores": model.cores,
+        "memory": model.memory_mib,
+        "disk": model.disk_bytes,
+        "addresses": model.addresses,
+        "networks": model.networks,
+        "ports": model.ports,
+        "volumes": model.volumes,
+        "volume_storage": model.volume_storage_bytes,
+        "security_groups": model.security_groups,
+        "keys": model.keys,
+    }
+    return tuple((kind, limit) for kind, limit in limits.items() if limit is not None)
 
 
 def _file(loaded: LoadedSpec, name: str, model: SimulatedSiteModel) -> str | None:

@@ -17,6 +17,8 @@ FIELD_IMPACT: dict[str, Impact] = {
     "firmware": "reboot",  # the disk is kept: only an image that supports both can change
     "disks": "reboot",  # attaching and detaching; growing and mounting are live, see below
     "autostart": "live",
+    "flavor": "reboot",
+    "requested": "none",
     "keys": "live",
     "peers": "live",
     "protect": "none",
@@ -66,6 +68,8 @@ FIELD_LABELS = {
     "keys": "ssh keys",
     "peers": "cluster members",
     "autostart": "autostart",
+    "flavor": "flavor",
+    "requested": "requested size",
     "protect": "protection",
     "readiness": "readiness",
     "machinefile": "machine file",

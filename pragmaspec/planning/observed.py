@@ -5,6 +5,7 @@ from typing import Literal
 from pragmaspec.errors import Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.wanted import Firmware
+from pragmaspec.site import Flavor, QuotaKind
 
 
 class SiteIdentity(Frozen, frozen=True):
@@ -38,6 +39,36 @@ class PoolUse(Frozen, frozen=True):
     owner: str
     lineage: str | None = None
     address: str | None = None
+
+
+QuotaBasis = Literal["cluster", "network", "address", "node", "cpu", "memory_mib", "disk_byte", "nic", "volume", "volume_byte"]
+"""What a quota counts. ``network``: created for a cluster; ``address``: public; ``nic``: except those of public addresses."""
+
+
+class QuotaUse(Frozen, frozen=True):
+    """The part of a quota that one owner uses. ``lineage`` is set for objects with our marks."""
+
+    owner: str
+    """Human-readable."""
+    amount: int
+    lineage: str | None = None
+
+
+class Quota(Frozen, frozen=True):
+    """A limit of what this user may have at a site."""
+
+    kind: QuotaKind
+    limit: int | None
+    """None: unlimited."""
+    used: int = 0
+    """Used by all who share the limit, this stack included."""
+    users: tuple[QuotaUse, ...] = ()
+    """The parts of ``used`` by owner; empty: the site reports only the total."""
+    rates: tuple[tuple[QuotaBasis, int], ...] | None = None
+    """The amount that each object of this project takes at this site; None: the usual one of the kind
+    (:data:`pragmaspec.planning.allocation.quotas.USUAL_RATES`)."""
+    counts_stopped: bool = True
+    """True if nodes that are off count."""
 
 
 class PublicPool(Frozen, frozen=True):
@@ -124,6 +155,12 @@ class Inventory(Frozen, frozen=True):
     """Names of the host's network devices, including bridges; None: not reported."""
     firmware: tuple[Firmware, ...] | None = None
     """Firmware available to machines; None: not reported."""
+    flavors: tuple[Flavor, ...] | None = None
+    """The offered sizes of machines; None: any size."""
+    quotas: tuple[Quota, ...] = ()
+    """Limits of what this user may have at the site."""
+    reports_capacity: bool = True
+    """False: the site does not report the capacity of its hosts, and the totals above are 0. Quotas are then the only limit."""
     volumes: tuple[PoolUse, ...] = ()
     """Names of volumes in use, of any owner."""
 
@@ -193,6 +230,8 @@ class ObservedNode(Frozen, frozen=True):
     """The site's own identifier; empty if it has none."""
     made: float = 0.0
     """Creation time (seconds since 1970, or a count that orders the objects of one site); 0 if unknown."""
+    flavor: str | None = None
+    """Name of its flavor; None: not reported, or its size is free."""
     disks: tuple[ObservedDisk, ...] = ()
     """The further disks that exist and are removed with it."""
 

@@ -21,6 +21,9 @@ from pragmaspec.planning.actions import (
 )
 from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.allocation.capacity import shortages
+from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
+from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
+from pragmaspec.planning.allocation.quotas import quota_shortages
 from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift.public_network import require_public_networks
@@ -73,6 +76,18 @@ def sites_needing_inventory(wanted: Wanted, state: State, request: PlanRequest =
     )
 
 
+def sites_booting_flavors(plan: Plan) -> frozenset[str]:
+    """Return the names of the sites where ``plan`` boots nodes of a flavor.
+
+    Their flavors may have changed: a plan that was made without the inventory of such a site has to be made again with it.
+    """
+    return frozenset(
+        action.resource.site
+        for action in plan.actions
+        if action.verb == "boot" and isinstance(action.resource, Node) and action.resource.flavor
+    )
+
+
 def make_plan(
     wanted: Wanted,
     state: State,
@@ -92,7 +107,8 @@ def make_plan(
     observed = observations_by_origin(observations, moved, moves)
     known_inventories = {name: by_recorded_address(inventory, moved, name) for name, inventory in inventories.items()}
     refreshed = refreshed_state(moved, observed, accept_missing=request.accept_missing)
-    target = _Target(wanted, refreshed, known_inventories, request).build()
+    sizes = _size_choosers(wanted, moved, refreshed, known_inventories, request)
+    target = _Target(wanted, refreshed, known_inventories, request, sizes).build()
     check_replacements(target.desired, refreshed.state, request)
     known = [*(entry.resource for entry in target.desired), *(record.resource for record in moved.records)]
     pruned = tuple(prune_actions(stored, known, state.lineage)) if request.prune_images else ()
@@ -118,7 +134,14 @@ def make_plan(
         replaced=tuple(sorted(target.replaced)),
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, target.nodes, moved),
-        warnings=plan_warnings(wanted, moved, observed, request),
+        warnings=(
+            *plan_warnings(wanted, moved, observed, request),
+            *(
+                warning
+                for name, inventory in known_inventories.items()
+                for warning in vanished_flavor_warnings(name, inventory, target.nodes)
+            ),
+        ),
         need=wanted.need,
         pending=tuple(target.pending),
     )
@@ -142,8 +165,14 @@ class _Target:
     """Builds a :class:`_TargetState`, collecting all problems."""
 
     def __init__(
-        self, wanted: Wanted, refreshed: RefreshedState, inventories: Mapping[str, Inventory], request: PlanRequest
+        self,
+        wanted: Wanted,
+        refreshed: RefreshedState,
+        inventories: Mapping[str, Inventory],
+        request: PlanRequest,
+        sizes: Mapping[str, SizeChooser],
     ) -> None:
+        self._sizes = sizes
         self._wanted = wanted
         self._refreshed = refreshed
         self._state = refreshed.state
@@ -166,7 +195,7 @@ class _Target:
             if not request.concerns(cluster.name):
                 continue
             if is_power_only(cluster, self._refreshed, request):
-                self._add(power_only_changes(wanted, cluster, self._refreshed, request))
+                self._add(power_only_changes(wanted, cluster, self._refreshed, request, self._sizes[cluster.site]))
             else:
                 self._add_cluster(cluster, allocators[cluster.site])
         for name, _ in request.running:
@@ -177,6 +206,7 @@ class _Target:
         self._problems += volume_problems(self._desired, self._refreshed, self._inventories, request)
         self._problems += unknown_image_problems(self._desired, request)
         self._problems += reused_name_problems(self._desired, state)
+        self._problems += (problem for chooser in self._sizes.values() for problem in chooser.problems)
         scope = addresses_in_scope(wanted, self._desired, state, request)
         self._check_sites(scope)
         if self._problems:
@@ -209,7 +239,7 @@ class _Target:
         running = self._request.wants_running(cluster.name, cluster.running)
         recorded = self._recorded.get((cluster.site, cluster.name), RecordedCluster(self._state.lineage))
         try:
-            self._desired += desired_nodes(self._wanted, cluster, allocation, running, recorded)
+            self._desired += desired_nodes(self._wanted, cluster, allocation, running, recorded, self._sizes[cluster.site])
         except PlanError as error:
             self._problems += error.problems
 
@@ -221,6 +251,24 @@ class _Target:
             self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
             if inventory is not None:
                 self._problems += shortages(site, inventory, in_scope, self._state, scope)
+                self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, scope)
+
+
+def _size_choosers(
+    wanted: Wanted, recorded: State, refreshed: RefreshedState, inventories: Mapping[str, Inventory], request: PlanRequest
+) -> dict[str, SizeChooser]:
+    """Return the chooser of each site. ``recorded``: before drift, so that a drifted size is repaired."""
+    made_anew = refreshed.gone | refreshed.never_created | replaced_nodes(recorded, request)
+    offered = {site.name: inventories[site.name].flavors if site.name in inventories else None for site in wanted.sites}
+    nodes: dict[str, dict[str, Node]] = {name: {} for name in offered}
+    for record in recorded.records:
+        node = record.resource
+        if not isinstance(node, Node) or node.site not in offered or not (node.flavor or offered[node.site] is not None):
+            continue
+        # Without the site's flavors, a node that is made anew gets its recorded size: see `sites_booting_flavors`.
+        if node.site not in inventories or record.address not in made_anew:
+            nodes[node.site][record.address] = node
+    return {name: SizeChooser(name, offered[name], nodes[name], known=name in inventories) for name in offered}
 
 
 def _all_actions(
@@ -340,6 +388,8 @@ def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> boo
     if nodes.disks and needs_more_disks(nodes.disks, node):
         return True
     starts = running and (not node.running or image.firmware != node.firmware)
+    if node.flavor or nodes.flavor:
+        return starts or may_change_size(node, nodes, image)
     return starts or nodes.cpus > node.cpus or nodes.memory_mib > node.memory_mib or disk_bytes > node.disk_bytes
 
 

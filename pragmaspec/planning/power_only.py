@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.planning.actions import NEW, NO_LONGER_WANTED
 from pragmaspec.planning.allocation.allocator import satisfies
+from pragmaspec.planning.allocation.flavors import SizeChooser
 from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.drift.refresh import RefreshedState
@@ -45,10 +46,13 @@ def is_power_only(cluster: WantedCluster, refreshed: RefreshedState, request: Pl
 
 
 def power_only_changes(
-    wanted: Wanted, cluster: WantedCluster, refreshed: RefreshedState, request: PlanRequest
+    wanted: Wanted, cluster: WantedCluster, refreshed: RefreshedState, request: PlanRequest, sizes: SizeChooser | None = None
 ) -> PowerOnlyChanges:
-    """Return the changes of ``cluster``, for which :func:`is_power_only` is true, with the requested power."""
-    return _PowerOnlyCluster(wanted, cluster, refreshed, request).changes()
+    """Return the changes of ``cluster``, for which :func:`is_power_only` is true, with the requested power.
+
+    ``sizes``: see :func:`.desired.desired_nodes`.
+    """
+    return _PowerOnlyCluster(wanted, cluster, refreshed, request, sizes).changes()
 
 
 def unwanted_power_changes(name: str, refreshed: RefreshedState, request: PlanRequest) -> PowerOnlyChanges:
@@ -59,7 +63,15 @@ def unwanted_power_changes(name: str, refreshed: RefreshedState, request: PlanRe
 class _PowerOnlyCluster:
     """Collects the changes of one cluster."""
 
-    def __init__(self, wanted: Wanted, cluster: WantedCluster, refreshed: RefreshedState, request: PlanRequest) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        cluster: WantedCluster,
+        refreshed: RefreshedState,
+        request: PlanRequest,
+        sizes: SizeChooser | None,
+    ) -> None:
+        self._sizes = sizes
         self._wanted = wanted
         self._cluster = cluster
         self._refreshed = refreshed
@@ -107,7 +119,7 @@ class _PowerOnlyCluster:
         recorded = recorded_clusters(state).get((cluster.site, cluster.name), RecordedCluster(state.lineage))
         if not matches:
             cluster, allocation = replace(cluster, networks=()), replace(allocation, networks=allocation.networks[:1])
-        found = desired_nodes(self._wanted, cluster, allocation, self._running, recorded)
+        found = desired_nodes(self._wanted, cluster, allocation, self._running, recorded, self._sizes)
         return [(entry.resource, entry.where) for entry in found if isinstance(entry.resource, Node)]
 
     def _add_node(self, wanted: Node, where: Where | None, *, matches: bool) -> None:

@@ -80,6 +80,9 @@ class WantedNodes(Frozen, frozen=True):
     """Complete settings of the nodes that differ, by index."""
     machinefile: bool = True
     """True if MPI's machine file lists these nodes."""
+    flavor: str = ""
+    """Name of a flavor of the site, with which ``cpus`` and ``memory_mib`` may be 0 (not requested); empty: the site's smallest
+    flavor that fits, or a free size."""
     disks: tuple[WantedDisk, ...] = ()
 
     def at(self, index: int) -> "WantedNodes":

@@ -10,7 +10,7 @@ def open_provider(site: Site) -> Provider:
 
     Raises SiteError when the provider or its library is not installed, or cannot be used.
     """
-    plugin = find_plugin(site.provider_name)
+    plugin = find_plugin(site.provider_name, site.name)
     kind = load_class(plugin, plugin.description.provider, site.name)
     with reporting(plugin.name, plugin.package, plugin.description, site.name):
         provider: Provider = kind(site)

@@ -78,7 +78,10 @@ def _node_json(node: Node) -> JsonObject:
         **fields_json(node, "index", "cpus", "memory_mib", "disk_bytes", "image"),
         "addresses": {nic.network: nic.address for nic in node.nics},
         "nics": [_nic_json(nic) for nic in node.nics],
-        **fields_json(node, "running", "protect", "autostart", "readiness", "disks"),
+        **fields_json(node, "running", "protect", "autostart", "readiness"),
+        "flavor": node.flavor or None,
+        "requested": to_plain(node.requested) if node.flavor else None,
+        **fields_json(node, "disks"),
     }
 
 

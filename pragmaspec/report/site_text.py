@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen, to_plain
+from pragmaspec.planning.allocation.flavors import flavor_order
 from pragmaspec.planning.allocation.pools import vlan_ranges
-from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse
+from pragmaspec.planning.allocation.quotas import quota_amount, quota_name
+from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, Quota
 from pragmaspec.report.json_forms import JsonObject, fields_json, site_json
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, lines_text, table
-from pragmaspec.site import LibvirtSite, Site
+from pragmaspec.site import Flavor, LibvirtSite, Site
 from pragmaspec.text import memory, size
 
 
@@ -38,9 +40,15 @@ def _site_lines(view: SiteView, style: Style) -> list[str]:
         return [f"{name}{style.safe('  ·  ')}{style.paint(style.safe(view.trouble), 'danger')}"]
     inventory = view.inventory
     lines = [f"{name}{style.safe('  ·  ')}{style.safe(f'{inventory.identity.title}, {inventory.identity.arch}')}", ""]
-    head = ("capacity", "total", "reserved", "allocated", "limit")
-    lines += table(head, _capacity_rows(view.site, inventory), style, "  ")
-    lines += ["", *_pool_lines(view.site, inventory, style)]
+    if inventory.reports_capacity:
+        head = ("capacity", "total", "reserved", "allocated", "limit")
+        lines += [*table(head, _capacity_rows(view.site, inventory), style, "  "), ""]
+    if inventory.quotas:
+        lines += [*table(("quota", "limit", "used", "free"), _quota_rows(inventory.quotas), style, "  "), ""]
+    lines += _pool_lines(view.site, inventory, style)
+    if inventory.flavors is not None:
+        offered = ("flavor", "cpus", "memory", "disk", "devices", "")
+        lines += ["", *table(offered, _flavor_rows(inventory.flavors), style, "  ")]
     if inventory.holdings:
         rows = [_capacity_use_row(use) for use in sorted(inventory.holdings, key=_user)]
         lines += ["", *table(("used by", "cpus", "memory", "disk"), rows, style, "  ")]
@@ -73,9 +81,35 @@ def _capacity_row(name: str, *amounts: str) -> Row:
     return (Cell(text=name), *(Cell(text=amount, right=True) for amount in amounts))
 
 
+def _quota_rows(quotas: Sequence[Quota]) -> list[Row]:
+    rows: list[Row] = []
+    for quota in quotas:
+        limit = free = ""
+        if quota.limit is not None:
+            limit, free = quota_amount(quota.kind, quota.limit), quota_amount(quota.kind, max(0, quota.limit - quota.used))
+        rows.append(_capacity_row(quota_name(quota.kind), limit or "none", quota_amount(quota.kind, quota.used), free))
+    return rows
+
+
+def _flavor_rows(flavors: Sequence[Flavor]) -> list[Row]:
+    return [
+        (
+            *_capacity_row(flavor.name, str(flavor.cpus), memory(flavor.memory_mib), _flavor_disk(flavor)),
+            Cell(text=", ".join(f"{count} {alias}" for alias, count in flavor.devices)),
+            Cell(text=flavor.description),
+        )
+        for flavor in sorted(flavors, key=flavor_order)
+    ]
+
+
+def _flavor_disk(flavor: Flavor) -> str:
+    return size(flavor.disk_bytes) if flavor.disk_bytes else "any"
+
+
 def _pool_lines(site: Site, inventory: Inventory, style: Style) -> list[str]:
     free = f"{size(inventory.disk_free_bytes)} free on disk"
     lines = [f"  storage pool {site.pool}, {free}" if isinstance(site, LibvirtSite) else f"  {free}"]
+    lines = lines if inventory.reports_capacity else []
     if site.vlans:
         lines.append(f"  vlans {vlan_ranges(site)}")
     public = inventory.public
@@ -103,6 +137,15 @@ def _pool_use_rows(kind: str, uses: Sequence[PoolUse]) -> list[Row]:
     return [(Cell(text=kind), Cell(text=use.value), Cell(text=_user(use))) for use in uses]
 
 
+def _flavor_json(flavor: Flavor) -> JsonObject:
+    return {
+        **fields_json(flavor, "name", "cpus", "memory_mib"),
+        "disk_bytes": flavor.disk_bytes or None,
+        "devices": dict(flavor.devices),
+        "description": flavor.description,
+    }
+
+
 def _site_json(view: SiteView) -> JsonObject:
     document: JsonObject = {**site_json(view.site), "trouble": view.trouble or None, "inventory": None}
     inventory = view.inventory
@@ -113,5 +156,8 @@ def _site_json(view: SiteView) -> JsonObject:
             **fields_json(inventory, *totals, "holdings", "addresses", "vlans"),
             "networks": to_plain(inventory.cidrs),
             "images": to_plain(inventory.images),
+            "reports_capacity": inventory.reports_capacity,
+            "flavors": None if inventory.flavors is None else [_flavor_json(each) for each in inventory.flavors],
+            "quotas": [fields_json(each, "kind", "limit", "used", "users") for each in inventory.quotas],
         }
     return document

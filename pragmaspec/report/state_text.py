@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pragmaspec.frozen import to_plain
 from pragmaspec.report.json_forms import JsonObject, fields_json, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
-from pragmaspec.report.plan.differences import disk_text, grant_text, network_text
+from pragmaspec.report.plan.differences import disk_text, flavor_choice_text, grant_text, network_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, column_widths, format_row, lines_text, table
 from pragmaspec.resources import STANDARD_MTU, Allocation, Node, StagedImage, Volume
@@ -37,6 +37,8 @@ def show_text(record: Record, images: Mapping[str, str], style: Style, more: Ite
 
 def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "role", f"{node.group_name} {node.index}" if node.role == "compute" else node.role
+    if node.flavor:
+        yield "flavor", flavor_choice_text(node)
     yield "cpus", str(node.cpus)
     yield "memory", memory(node.memory_mib)
     yield "disk", size(node.disk_bytes)

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from pragmaspec.spec.models.cluster import sites_model, spec_model
-from pragmaspec.spec.validation.site_providers import installed_models
+from pragmaspec.spec.validation.site_providers import further_models
 from pragmaspec.typing import override
 
 
@@ -40,12 +40,12 @@ def schema_text(*, installed: bool = False) -> str:
 
     Raises SpecError if one of these cannot be used.
     """
-    return _text(spec_model(installed_models() if installed else ()), "pragmaspec spec")
+    return _text(spec_model(further_models(installed=installed)), "pragmaspec spec")
 
 
 def sites_schema_text(*, installed: bool = False) -> str:
     """Return the schema of sites files, as :func:`schema_text`."""
-    return _text(sites_model(installed_models() if installed else ()), "pragmaspec sites file")
+    return _text(sites_model(further_models(installed=installed)), "pragmaspec sites file")
 
 
 def _text(model: type[BaseModel], title: str) -> str:

@@ -23,7 +23,7 @@ from pragmaspec.planning.expand import expand, images_needed
 from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.images.routes import with_routes
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.planner import make_plan, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import PublicCopy, Wanted
 from pragmaspec.report.plan.text import plan_text
@@ -67,6 +67,12 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
             for name in prune_sites(spec, state, request)
         }
         plan = make_plan(spec, state, observations, inventories, request, stored)
+        if sites_booting_flavors(plan) - inventories.keys():
+            inventories |= {
+                name: _merged(ROOMY, Inventory, message.get(name, {}).get("inventory", {}))
+                for name in sites_booting_flavors(plan)
+            }
+            plan = make_plan(spec, state, observations, inventories, request, stored)
         copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
         by_digest = {each.digest: copies.get(each.name) for each in spec.images}
         return plan_text(with_routes(plan, by_digest.get, state), width=110, colour=False)

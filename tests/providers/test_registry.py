@@ -16,7 +16,7 @@ from pragmaspec.site import ExternalSite, LibvirtSite, SimulatedSite, Site
 
 METHODS = [name for name, member in vars(Provider).items() if inspect.isfunction(member) and not name.startswith("_")]
 ABILITIES = {name: get_args(hint)[0] for name, hint in get_type_hints(Abilities).items()}
-SITES = {kind.__struct_config__.tag: kind for kind in get_args(Site) if kind is not ExternalSite}
+STRUCTS = {kind.__struct_config__.tag: kind for kind in get_args(Site) if kind is not ExternalSite}
 
 
 def provider_class(name):
@@ -24,14 +24,14 @@ def provider_class(name):
     return getattr(import_module(module), attribute)
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", sorted(STRUCTS))
 def test_the_description_of_a_provider_names_its_abilities(name):
-    provider = open_provider(SITES[name](name="lab"))
+    provider = open_provider(STRUCTS[name](name="lab"))
     assert BUILT_IN[name].abilities == tuple(each for each in sorted(ABILITIES) if getattr(provider.abilities, each) is not None)
 
 
 def test_every_kind_of_site_has_a_provider():
-    assert sorted(BUILT_IN) == sorted(SITES)
+    assert STRUCTS.keys() <= BUILT_IN.keys()
 
 
 def test_protocol_has_the_expected_methods():
@@ -59,10 +59,10 @@ def test_every_provider_implements_every_method_with_the_same_signature(name, me
 
 
 @pytest.mark.parametrize("ability", sorted(ABILITIES))
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", sorted(STRUCTS))
 def test_a_provider_names_exactly_the_abilities_that_it_implements(name, ability):
     protocol = ABILITIES[ability]
-    provider = open_provider(SITES[name](name="lab"))
+    provider = open_provider(STRUCTS[name](name="lab"))
     implementation = getattr(provider.abilities, ability)
     assert implementation is (provider if protocol in type(provider).__mro__ else None)
     stubs = {method: stub for method, stub in vars(protocol).items() if inspect.isfunction(stub) and not method.startswith("_")}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, SiteIdentity
+from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaUse, SiteIdentity
 from pragmaspec.report.json_forms import json_text
 from pragmaspec.report.site_text import SiteView, sites_json, sites_text
 from pragmaspec.report.style import Style
-from pragmaspec.site import LibvirtSite, PublicNetwork, Reserve, SimulatedSite
+from pragmaspec.site import Flavor, LibvirtSite, PublicNetwork, Reserve, SimulatedSite
 from tests.report.samples import ALLOCATION, SEEN
 
 CASES = Path(__file__).parents[1] / "cases" / "report"
@@ -60,6 +60,22 @@ VIEWS = (
     ),
     SiteView(site=SimulatedSite(name="pretended", vlans=()), inventory=BARE),
     SiteView(site=SimulatedSite(name="bridged"), inventory=replace(BARE, public=PublicPool(bridge="br0"))),
+    SiteView(
+        site=SimulatedSite(name="cloud"),
+        inventory=replace(
+            BARE,
+            reports_capacity=False,
+            flavors=(
+                Flavor(name="m1.small", cpus=1, memory_mib=2048, disk_bytes=20 * 2**30),
+                Flavor(name="g1.large", cpus=8, memory_mib=65536, devices=(("gpu", 2), ("nic", 1)), description="two GPUs"),
+            ),
+            quotas=(
+                Quota(kind="instances", limit=10, used=3, users=(QuotaUse(owner="cluster a of stack 3f9a1c2b", amount=3),)),
+                Quota(kind="memory", limit=40960, used=51200),
+                Quota(kind="security_groups", limit=None, used=7),
+            ),
+        ),
+    ),
     SiteView(site=SimulatedSite(name="away"), trouble="The site does not answer\x1b"),
 )
 

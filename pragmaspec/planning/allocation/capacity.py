@@ -41,6 +41,8 @@ def shortages(
     The inventory's uses by this stack count only at addresses outside ``scope``: the plan replaces those. An overcommitted site
     is a problem only for a plan that needs more capacity.
     """
+    if not inventory.reports_capacity:
+        return ()
     here = [entry for entry in desired if entry.resource.site == site.name]
     wanted = [entry.resource for entry in here if isinstance(entry.resource, Node | Volume)]
     recorded = [node for node in state.nodes() if node.site == site.name and node.address in scope]

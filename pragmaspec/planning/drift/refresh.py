@@ -175,9 +175,8 @@ def _compare_node(record: Record, node: Node, seen: ObservedNode | None) -> tupl
     if not seen.disk:
         return drift("disk-gone", "has lost its disk"), replace(record, resource=replace(node, image=""), status="ready")
     kind, detail, refreshed = _compare_power(node, seen)
-    if not kind and node.running and (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
-        detail = f"has {_dimensions(seen.cpus, seen.memory_mib)}, recorded {_dimensions(node.cpus, node.memory_mib)}"
-        kind, refreshed = "changed", replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
+    if not kind and node.running:
+        kind, detail, refreshed = _compare_size(node, seen)
     if not kind and seen.autostart is not None and seen.autostart != (node.autostart and node.running):
         detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
         kind, refreshed = "changed", replace(node, autostart=seen.autostart)
@@ -224,6 +223,19 @@ def _compare_power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[
         case "running" | "paused" if not node.running:
             return "running", f"is {seen.status}{why}, recorded as off", replace(node, running=True)
     return "", "", node
+
+
+def _compare_size(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
+    """Return the drift of a running machine's size, as :func:`_compare_power`."""
+    details: list[str] = []
+    if (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
+        details.append(f"has {_dimensions(seen.cpus, seen.memory_mib)}, recorded {_dimensions(node.cpus, node.memory_mib)}")
+    if seen.flavor not in (None, node.flavor):
+        details.append(f"has the flavor {seen.flavor}, recorded {node.flavor or 'none'}")
+    if not details:
+        return "", "", node
+    flavor = node.flavor if seen.flavor is None else seen.flavor
+    return "changed", "; ".join(details), replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib, flavor=flavor)
 
 
 def _dimensions(cpus: int, memory_mib: int) -> str:

@@ -17,9 +17,20 @@ from pragmaspec.site import IdentityKind, SimulatedSite
 def definition_of(request: BootRequest) -> str:
     """A digest of the hypervisor's part of a request, without keys, peers and protection."""
     node = request.node
-    definition = (node.cpus, node.memory_mib, node.nics, request.image.digest, request.image.cmdline, request.allocation.networks)
+    definition: tuple[object, ...] = (
+        node.cpus,
+        node.memory_mib,
+        node.nics,
+        request.image.digest,
+        request.image.cmdline,
+        request.allocation.networks,
+    )
+    if node.flavor:
+        definition = (*definition, node.flavor)
     disks = tuple((disk.name, disk.volume) for disk in node.disks)
-    return sha256(msgspec.json.encode((*definition, disks) if disks else definition)).hexdigest()[:16]
+    if disks:
+        definition = (*definition, disks)
+    return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
 def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
@@ -84,6 +95,8 @@ def booted_machine(
         asked=kept.asked if kept else definition_of(request),
         alone=alone,
         autostart=node.autostart,
+        flavor=node.flavor,
+        nics=sum(nic.network != "public" for nic in node.nics),
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
@@ -92,7 +105,13 @@ def booted_machine(
 
 def _with_live_changes(kept: SimulatedMachine, wanted: SimulatedMachine) -> SimulatedMachine:
     return replace(
-        kept, disk_bytes=wanted.disk_bytes, disks=wanted.disks, autostart=wanted.autostart, booted_at=0.0, unready=False
+        kept,
+        disk_bytes=wanted.disk_bytes,
+        disks=wanted.disks,
+        autostart=wanted.autostart,
+        nics=wanted.nics,
+        booted_at=0.0,
+        unready=False,
     )
 
 

@@ -4,11 +4,13 @@ The file is JSON Lines (one object per line, UTF-8). The first line is a :class:
 replaces the one with its key, or removes it (:class:`RemovedObject`). The last line for a key is valid.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.planning.observed import QuotaBasis
 
 FILE_FORMAT = 1
 
@@ -58,6 +60,9 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     asked: str = ""
     alone: bool = True
     autostart: bool = False
+    flavor: str = ""
+    nics: int = 0
+    """Number of interfaces, without those of public addresses."""
     disks: tuple[MachineDisk, ...] = ()
 
     @property
@@ -174,6 +179,20 @@ def encode_line(line: Line) -> bytes:
 def decode_line(data: bytes) -> Line:
     """Return the line in ``data``. Raises ``msgspec.MsgspecError`` when it is invalid."""
     return _DECODER.decode(data)
+
+
+def machine_amounts(machine: SimulatedMachine) -> Mapping[QuotaBasis, int]:
+    """The amounts of a machine that quotas count. Without a definition only its disk is left."""
+    disk: Mapping[QuotaBasis, int] = {"disk_byte": machine.disk_bytes if machine.disk else 0}
+    if machine.status == "undefined":
+        return disk
+    return {**disk, "node": 1, "cpu": machine.cpus, "memory_mib": machine.memory_mib, "nic": machine.nics}
+
+
+def grant_amounts(grant: Grant) -> Mapping[QuotaBasis, int]:
+    """The amounts of a grant that quotas count."""
+    created = sum(network.vlan is not None for network in grant.networks)
+    return {"cluster": 1, "network": created, "address": len(grant.public)}
 
 
 def describe_owner(owned: SimulatedMachine | Grant | SimulatedVolume) -> str:

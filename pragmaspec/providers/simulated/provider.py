@@ -24,6 +24,7 @@ from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest
 from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
+from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
 from pragmaspec.providers.simulated.volumes import grown_machine, put_volume, remove_volume
 from pragmaspec.providers.simulated.world import World
@@ -101,7 +102,10 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         fault = self._call("allocate", mark.address)
         with self._world.writing() as world:
-            claim(world, new_grant(wanted, mark, world.grant(mark.lineage, mark.address), world.next_made()))
+            before = world.grant(mark.lineage, mark.address)
+            grant = new_grant(wanted, mark, before, world.next_made())
+            check_grant_quotas(world, self._site, before, grant)
+            claim(world, grant)
         _respond(fault)
         return ()
 
@@ -147,7 +151,9 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             check_bootable(world, request)
             before = find_machine(world, request, self._site.identity)
             after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
+            check_flavor(self._site, before, request.node)
             check_capacity(world, self._site, before, after)
+            check_machine_quotas(world, self._site, before, after)
             if after != before:
                 world.put(after)
         _respond(fault)
@@ -157,6 +163,9 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     def check_boot(self, request: BootRequest) -> None:
         with self._world.reading() as world:
             check_bootable(world, request)
+            machines = world.machines_at(request.mark.lineage, request.mark.address)
+            same = next((machine for machine in machines if machine.generation == request.mark.generation), None)
+            check_flavor(self._site, same, request.node)
 
     @override
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:

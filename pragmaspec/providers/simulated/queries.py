@@ -17,9 +17,10 @@ from pragmaspec.planning.observed import (
     StoredImage,
 )
 from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, SimulatedVolume, describe_owner
+from pragmaspec.providers.simulated.quotas import site_quotas
 from pragmaspec.providers.simulated.shared_world import in_memory
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.site import SimulatedSite
+from pragmaspec.site import SimulatedHost, SimulatedSite
 
 PUBLIC = PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",))
 """TEST-NET-1 (RFC 5737): addresses for documentation, which are not routed."""
@@ -39,7 +40,7 @@ def site_identity(site: SimulatedSite) -> SiteIdentity:
 
 def site_inventory(world: World, site: SimulatedSite) -> Inventory:
     """Capacity, and its use by any owner."""
-    host = site.host
+    host = site.host if site.host.visible else SimulatedHost(cpus=0, memory_mib=0, disk_bytes=0)
     staged_bytes = sum(image.size_bytes for image in world.images.values())
     return Inventory(
         identity=site_identity(site),
@@ -60,6 +61,9 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
             if network.vlan is not None
         ),
         images=tuple(image.digest for image in world.images.values()),
+        flavors=site.flavors,
+        quotas=site_quotas(world, site),
+        reports_capacity=site.host.visible,
         volumes=tuple(_taken(volume.name, volume) for volume in world.volumes.values()),
     )
 
@@ -117,6 +121,7 @@ def _observed(machine: SimulatedMachine) -> ObservedNode:
         memory_mib=machine.memory_mib,
         disk=machine.disk,
         autostart=machine.autostart,
+        flavor=machine.flavor or None,
         op=machine.op,
         id=machine.id,
         made=machine.made,

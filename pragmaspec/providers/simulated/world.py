@@ -1,5 +1,9 @@
 """The contents of a simulated site: objects by key, with indexes that make every query cheap."""
 
+from collections import Counter
+from collections.abc import Mapping
+
+from pragmaspec.planning.observed import QuotaBasis
 from pragmaspec.providers.simulated.objects import (
     CallCount,
     Grant,
@@ -9,6 +13,8 @@ from pragmaspec.providers.simulated.objects import (
     SimulatedMachine,
     SimulatedVolume,
     SiteObject,
+    grant_amounts,
+    machine_amounts,
 )
 
 
@@ -33,6 +39,8 @@ class World:
         self.cpus = 0
         self.memory_mib = 0
         self.disk_bytes = 0
+        self.amounts: Counter[QuotaBasis] = Counter()
+        """Amounts of all machines and grants that quotas count."""
         self.changes: list[SiteObject | RemovedObject] = []
 
     def __len__(self) -> int:
@@ -138,6 +146,7 @@ class World:
         return self.images.pop(key, None) if kind == "image" else self.calls.pop(key, None)
 
     def _count(self, machine: SimulatedMachine, sign: int) -> None:
+        self._add_amounts(machine_amounts(machine), sign)
         if machine.status == "running":
             self.cpus += sign * machine.cpus
             self.memory_mib += sign * machine.memory_mib
@@ -153,11 +162,17 @@ class World:
             if disk.volume:
                 self._users[disk.volume].pop(machine.key, None)
 
+    def _add_amounts(self, amounts: Mapping[QuotaBasis, int], sign: int) -> None:
+        for basis, amount in amounts.items():
+            self.amounts[basis] += sign * amount
+
     def _index(self, grant: Grant) -> None:
+        self._add_amounts(grant_amounts(grant), 1)
         self.vlans.update((network.vlan, grant) for network in grant.networks if network.vlan is not None)
         self.addresses.update((address, grant) for address in grant.public)
 
     def _unindex(self, grant: Grant) -> None:
+        self._add_amounts(grant_amounts(grant), -1)
         for network in grant.networks:
             if network.vlan is not None:
                 self.vlans.pop(network.vlan, None)

@@ -13,10 +13,11 @@ from pragmaspec.resources import (
     PublicGrant,
     Readiness,
     Resource,
+    SizeRequest,
     StagedImage,
     Volume,
 )
-from pragmaspec.text import duration, size, size_change
+from pragmaspec.text import counted, duration, memory, size, size_change
 
 
 def differences(before: Resource, after: Resource, images: Mapping[str, str]) -> tuple[str, ...]:
@@ -42,18 +43,29 @@ def network_text(network: Network) -> str:
     return " ".join(parts) + (" · " if network.name == "private" and parts else " " if parts else "") + network.cidr
 
 
+def size_request_text(request: SizeRequest) -> str:
+    """Return ``2 cpus, 3 GiB, 20 GiB disk``, or the name of the requested flavor alone; ``any`` if nothing is requested."""
+    parts = [request.flavor] if request.flavor else []
+    parts += [counted(request.cpus, "cpu")] if request.cpus else []
+    parts += [memory(request.memory_mib)] if request.memory_mib else []
+    parts += [f"{size(request.disk_bytes)} disk"] if request.disk_bytes else []
+    return ", ".join(parts) or "any"
+
+
+def flavor_choice_text(node: Node) -> str:
+    """Return ``m1.medium for 1 cpu, 3 GiB``, or the flavor alone if it is exactly as requested or named."""
+    request = node.requested
+    exact = (request.cpus, request.memory_mib) == (node.cpus, node.memory_mib) and request.disk_bytes in (0, node.disk_bytes)
+    return node.flavor if request.flavor or exact else f"{node.flavor} for {size_request_text(request)}"
+
+
 def grant_text(grant: PublicGrant) -> str:
     """Return ``192.0.2.10 (frontend.example.org)``."""
     return f"{grant.address} ({grant.fqdn})" if grant.fqdn else grant.address
 
 
 def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]:
-    if before.cpus != after.cpus:
-        yield f"cpus {before.cpus} → {after.cpus}"
-    if before.memory_mib != after.memory_mib:
-        yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
-    if before.disk_bytes != after.disk_bytes:
-        yield f"disk {size_change(before.disk_bytes, after.disk_bytes)}"
+    yield from _size(before, after)
     yield from (_disk(old, new) for old, new in disk_differences(before, after))
     if before.image not in ("", after.image):  # planning clears the image of a node whose disk is gone
         yield f"image {_image_change(before.image, after.image, images)}"
@@ -69,6 +81,19 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
         yield "joins the machine file" if after.machinefile else "leaves the machine file"
     if before.readiness != after.readiness:
         yield f"readiness {_readiness_change(before.readiness, after.readiness)}"
+
+
+def _size(before: Node, after: Node) -> Iterator[str]:
+    if before.flavor != after.flavor:
+        yield f"flavor {before.flavor or 'none'} → {after.flavor or 'none'}"
+    if before.requested != after.requested and after.flavor:
+        yield f"requested {size_request_text(before.requested)} → {size_request_text(after.requested)}"
+    if before.cpus != after.cpus:
+        yield f"cpus {before.cpus} → {after.cpus}"
+    if before.memory_mib != after.memory_mib:
+        yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
+    if before.disk_bytes != after.disk_bytes:
+        yield f"disk {size_change(before.disk_bytes, after.disk_bytes)}"
 
 
 def disk_text(disk: Disk) -> str:

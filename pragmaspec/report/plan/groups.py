@@ -148,5 +148,7 @@ def _node_appearance(node: Node) -> object:
         node.keys,
         node.peers,
         len(node.nics),
+        node.flavor,
+        node.requested,
         tuple(replace(disk, volume=str(bool(disk.volume))) for disk in node.disks),
     )

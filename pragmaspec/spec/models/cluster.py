@@ -20,7 +20,14 @@ from pragmaspec.spec.models.base import Model, OneOrMore, ShortForm
 from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
-from pragmaspec.spec.models.site import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel, SiteOptions
+from pragmaspec.spec.models.site import (
+    DEVICE_PATTERN,
+    FLAVOR_PATTERN,
+    LibvirtSiteModel,
+    SimulatedSiteModel,
+    SiteModel,
+    SiteOptions,
+)
 
 COMPUTES_MAX = 1_000_000
 READINESS_WORDS = ("cloud-init", "ssh", "none")
@@ -68,6 +75,12 @@ class RoleModel(Model):
         description="Further disks of each node, by name.",
         examples=[{"scratch": {"size": "100 GiB", "mount": "/scratch"}}],
         json_schema_extra={"additionalProperties": False},
+    )
+    flavor: Annotated[str | None, text(FLAVOR_PATTERN, "write the name of a flavor of the site, such as m1.small")] = Field(
+        default=None,
+        description="Name of a flavor, at sites that offer flavors. Default: the smallest that has `cpus`, `memory` and `disk`. "
+        "With `flavor`, these are optional, and the flavor must have them.",
+        examples=["m1.small"],
     )
     packages: tuple[PackageName, ...] = Field(
         default=(),

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pragmaspec.spec.fields.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.fields.libvirt_uri import libvirt_uri
 from pragmaspec.spec.fields.public_network import public_network_errors
-from pragmaspec.spec.fields.scalars import disk, duration, integer, memory, number, text
+from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, number, text
 from pragmaspec.spec.fields.url import path_field
 from pragmaspec.spec.models.base import Model
 from pragmaspec.spec.value_errors import part_errors, value_error
@@ -16,6 +16,8 @@ from pragmaspec.spec.value_errors import part_errors, value_error
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
 _DEVICE_NAME_MAX = 15
+_QUOTA_MAX = 1_000_000_000
+FLAVOR_PATTERN = r"^[!-~]([ -~]{0,253}[!-~])?$"
 OBJECT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
@@ -212,6 +214,66 @@ class SimulatedHostModel(Model):
         description="Size of the storage pool.",
         examples=["4 TiB"],
     )
+    visible: Annotated[bool, boolean()] = Field(
+        default=True, description="If false, the site does not report its capacity, as clouds do not.", examples=[False]
+    )
+
+
+class FlavorModel(Model):
+    """A size of machines that a simulated site offers."""
+
+    cpus: Annotated[int, integer(1, 1024)] = Field(description="Number of virtual CPUs.", examples=[2])
+    memory_mib: Annotated[int, memory()] = Field(alias="memory", description="Amount of memory.", examples=["4 GiB"])
+    disk_bytes: Annotated[int | None, disk()] = Field(
+        default=None, alias="disk", description="Size of the disk. Default: any.", examples=["20 GiB"]
+    )
+    devices: dict[
+        Annotated[str, text(OBJECT_PATTERN, "write the alias of a device, such as gpu")], Annotated[int, integer(1, 64)]
+    ] = Field(
+        default_factory=dict,
+        description="Number of passed-through devices, by alias.",
+        examples=[{"gpu": 1}],
+        json_schema_extra={"additionalProperties": False},
+    )
+    description: Annotated[str, text(r"^[ -~]*$", "write a remark in ASCII")] = Field(
+        default="", description="Remark that is shown with the flavor.", examples=["local SSD"]
+    )
+
+
+class QuotasModel(Model):
+    """Limits of a simulated site, of all its users together. Default of each: none."""
+
+    instances: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of machines.", examples=[10]
+    )
+    cores: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of virtual CPUs.", examples=[20]
+    )
+    memory_mib: Annotated[int | None, memory(0)] = Field(
+        default=None, alias="memory", description="Amount of memory.", examples=["40 GiB"]
+    )
+    disk_bytes: Annotated[int | None, disk()] = Field(
+        default=None, alias="disk", description="Total size of the machines' disks.", examples=["1 TiB"]
+    )
+    addresses: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of public addresses.", examples=[2]
+    )
+    networks: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of networks that are made for clusters.", examples=[4]
+    )
+    ports: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of interfaces of machines, without those of public addresses.", examples=[50]
+    )
+    volumes: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(default=None, description="Number of volumes.", examples=[10])
+    volume_storage_bytes: Annotated[int | None, disk()] = Field(
+        default=None, alias="volume_storage", description="Total size of volumes.", examples=["1 TiB"]
+    )
+    security_groups: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of security groups, of which each cluster takes one.", examples=[10]
+    )
+    keys: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of key pairs, of which each cluster takes one.", examples=[10]
+    )
 
 
 class FaultModel(Model):
@@ -265,6 +327,17 @@ class SimulatedSiteModel(SiteOptions):
     )
     seed: Annotated[int, integer(0, 2**31)] = Field(
         default=0, description="Seed of the simulation's random numbers.", examples=[7]
+    )
+    flavors: dict[Annotated[str, text(FLAVOR_PATTERN, "write a name such as m1.small")], FlavorModel] | None = Field(
+        default=None,
+        description="The offered sizes of machines, by name. Default: any size.",
+        examples=[{"m1.small": {"cpus": 1, "memory": "2 GiB", "disk": "20 GiB"}}],
+        json_schema_extra={"additionalProperties": False},
+    )
+    quotas: QuotasModel = Field(
+        default_factory=QuotasModel,
+        description="Limits of the objects at the site.",
+        examples=[{"instances": 10, "cores": 20, "memory": "40 GiB"}],
     )
 
 

@@ -1,4 +1,4 @@
-"""The providers of the sites in a document: models of other packages' options, loaded only for sites that use them."""
+"""The providers of the sites in a document: models of options, loaded only for sites that use them."""
 
 import sys
 from collections.abc import Mapping
@@ -8,13 +8,17 @@ from pragmaspec.errors import Problem, SiteError, SpecError
 from pragmaspec.plugins import BUILT_IN, Plugin, find_plugin, installed_names, load_class
 from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.models.cluster import ExternalModels
-from pragmaspec.spec.models.site import SiteOptions
+from pragmaspec.spec.models.site import SiteModel, SiteOptions
+from pragmaspec.spec.validation.locations import providers_of
 from pragmaspec.spec.yaml.tree import Document, Scalar
 from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
 
+_CONTAINED = frozenset(providers_of(SiteModel))
+"""Providers whose options are in the models of specs."""
+
 
 class SiteProviders(NamedTuple):
-    """The providers of other packages that a document uses, by site, and findings for those that cannot be used."""
+    """The providers that a document uses beside those of the spec models, by site, and findings for those that cannot be used."""
 
     plugins: Mapping[str, Plugin]
     models: ExternalModels
@@ -28,7 +32,7 @@ class SiteProviders(NamedTuple):
 
 
 def site_providers(document: Document) -> SiteProviders:
-    """Return the providers of other packages that the sites in ``document`` use."""
+    """Return the providers whose models the sites in ``document`` need beside those of the spec models."""
     plugins: dict[str, Plugin] = {}
     models: dict[str, type[SiteOptions]] = {}
     findings: list[Finding] = []
@@ -41,11 +45,14 @@ def site_providers(document: Document) -> SiteProviders:
     return SiteProviders(plugins, tuple(sorted(models.items())), tuple(findings))
 
 
-def installed_models() -> ExternalModels:
-    """Return the models of all installed providers of other packages. Raises SpecError with all that cannot be used."""
+def further_models(*, installed: bool) -> ExternalModels:
+    """Return the models of our own providers that the models of specs do not contain, and of all ``installed`` ones.
+
+    Raises SpecError with all that cannot be used.
+    """
     models: list[tuple[str, type[SiteOptions]]] = []
     problems: list[Problem] = []
-    for name in installed_names()[len(BUILT_IN) :]:
+    for name in (name for name in (installed_names() if installed else BUILT_IN) if name not in _CONTAINED):
         try:
             models.append((name, options_model(find_plugin(name), name)))
         except SiteError as error:
@@ -68,11 +75,11 @@ def options_model(plugin: Plugin, site: str) -> type[SiteOptions]:
 
 
 def _providers(document: Document) -> dict[str, str]:
-    """Return the providers of other packages by site, as they are written."""
+    """Return the providers by site, as they are written, except those of the spec models."""
     sites = document.root.items.get("sites")
     found: dict[str, str] = {}
     for name, site in sites.items.items() if isinstance(sites, TreeMapping) else ():
         provider = site.items.get("provider") if isinstance(site, TreeMapping) else None
-        if isinstance(provider, Scalar) and provider.text and provider.text not in BUILT_IN:
+        if isinstance(provider, Scalar) and provider.text and provider.text not in _CONTAINED:
             found[name] = str(provider.text)
     return found

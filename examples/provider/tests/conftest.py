@@ -1,0 +1,3 @@
+"""Loads the contract of providers."""
+
+pytest_plugins = ["pragmaspec.testing.plugin"]

@@ -1,0 +1,223 @@
+"""Checks that the quotas of a site allow for the objects that a plan adds. Pure.
+
+An action that replaces an object frees the old one first: a rebuild cleans a node before it boots it again, and a resize or a
+change of an allocation is one call. So each object of the plan adds only its growth. Removed objects count until they are
+removed, because a plan does not wait for removals before it creates other objects.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pragmaspec.errors import Problem, Where
+from pragmaspec.planning.desired import Desired
+from pragmaspec.planning.drift.refresh import RefreshedState
+from pragmaspec.planning.observed import Inventory, Quota, QuotaBasis
+from pragmaspec.resources import Allocation, Node, Resource
+from pragmaspec.site import QuotaKind
+from pragmaspec.spec.quantity import format_size
+from pragmaspec.text import few, joined
+
+MAX_USERS = 5
+"""Number of users of a quota that an error names."""
+MAX_REMOVED = 6
+"""Number of removed objects that an error names."""
+
+Rates = tuple[tuple[QuotaBasis, int], ...]
+
+USUAL_RATES: Mapping[QuotaKind, Rates] = MappingProxyType(
+    {
+        "instances": (("node", 1),),
+        "cores": (("cpu", 1),),
+        "memory": (("memory_mib", 1),),
+        "disk": (("disk_byte", 1),),
+        "addresses": (("address", 1),),
+        "networks": (("network", 1),),
+        "ports": (("nic", 1),),
+        "volumes": (("volume", 1),),
+        "volume_storage": (("volume_byte", 1),),
+        "security_groups": (("cluster", 1),),
+        "keys": (("cluster", 1),),
+    }
+)
+"""The amount of each quota that an object takes, unless the site says otherwise."""
+
+_NOUNS: Mapping[QuotaKind, tuple[str, str]] = MappingProxyType(
+    {
+        "instances": ("instance", "instances"),
+        "cores": ("core", "cores"),
+        "memory": ("memory", "memory"),
+        "disk": ("disk", "disk"),
+        "addresses": ("public address", "public addresses"),
+        "networks": ("network", "networks"),
+        "ports": ("port", "ports"),
+        "volumes": ("volume", "volumes"),
+        "volume_storage": ("volume storage", "volume storage"),
+        "security_groups": ("security group", "security groups"),
+        "keys": ("key pair", "key pairs"),
+    }
+)
+_UNIT_BYTES: Mapping[QuotaKind, int] = MappingProxyType({"memory": 2**20, "disk": 1, "volume_storage": 1})
+
+
+class _Amounts(NamedTuple):
+    """The amounts of one object by basis; ``running``: false for a node that is off."""
+
+    by_basis: Mapping[QuotaBasis, int]
+    running: bool
+
+    def of(self, quota: Quota) -> int:
+        """Return the part of ``quota`` that the object takes."""
+        if not self.running and not quota.counts_stopped:
+            return 0
+        return rated(USUAL_RATES[quota.kind] if quota.rates is None else quota.rates, self.by_basis)
+
+
+_NOTHING = _Amounts(MappingProxyType({}), running=True)
+
+
+class _Growth(NamedTuple):
+    """One object of the plan before and after it, and its line of the spec."""
+
+    before: _Amounts
+    after: _Amounts
+    where: Where | None
+
+
+def quota_name(kind: QuotaKind) -> str:
+    """Return the name of a kind, such as ``public addresses``."""
+    return _NOUNS[kind][1]
+
+
+def quota_amount(kind: QuotaKind, amount: int) -> str:
+    """Return the bare amount: ``1,000``, ``40 GiB``."""
+    return format_size(amount * _UNIT_BYTES[kind]) if kind in _UNIT_BYTES else f"{amount:,}"
+
+
+def amounts(resource: Resource) -> Mapping[QuotaBasis, int]:
+    """Return the amounts of a resource by basis."""
+    if isinstance(resource, Node):
+        return {
+            "node": 1,
+            "cpu": resource.cpus,
+            "memory_mib": resource.memory_mib,
+            "disk_byte": resource.disk_bytes,
+            "nic": sum(nic.network != "public" for nic in resource.nics),
+        }
+    if isinstance(resource, Allocation):
+        created = sum(network.vlan is not None for network in resource.networks)
+        return {"cluster": 1, "network": created, "address": len(resource.public)}
+    return {}
+
+
+def rated(rates: Rates, amounts: Mapping[QuotaBasis, int]) -> int:
+    """Return the part of a quota that ``amounts`` take."""
+    return sum(rate * amounts.get(basis, 0) for basis, rate in rates)
+
+
+def quota_shortages(
+    site: str, inventory: Inventory, in_scope: Iterable[Desired], refreshed: RefreshedState, scope: frozenset[str]
+) -> tuple[Problem, ...]:
+    """Return one problem per quota of ``site`` that the desired resources ``in_scope`` exceed.
+
+    An exceeded quota is a problem only for a plan that adds to it.
+    """
+    quotas = [quota for quota in inventory.quotas if quota.limit is not None]
+    if not quotas:
+        return ()
+    return tuple(_Quotas(site, list(in_scope), refreshed, scope).shortages(quotas))
+
+
+class _Quotas:
+    """The growth and the removals of one plan at one site."""
+
+    def __init__(self, site: str, in_scope: Sequence[Desired], refreshed: RefreshedState, scope: frozenset[str]) -> None:
+        self._site = site
+        self._lineage = refreshed.state.lineage
+        missing = refreshed.gone | refreshed.never_created
+        held = {
+            record.address: record.resource
+            for record in refreshed.state.records
+            if record.resource.site == site and record.address not in missing
+        }
+        here = [entry for entry in in_scope if entry.resource.site == site]
+        wanted = {entry.resource.address for entry in here}
+        self._held = [_amounts_of(resource) for resource in held.values()]
+        self._growth = [_growth(entry, held.get(entry.resource.address)) for entry in here]
+        self._removed = [
+            resource
+            for address, resource in held.items()
+            if address in scope and address not in wanted and isinstance(resource, Node | Allocation)
+        ]
+
+    def shortages(self, quotas: Iterable[Quota]) -> Iterator[Problem]:
+        for quota in quotas:
+            taken = self._taken(quota)
+            added, limit = sum(taken.values()), quota.limit or 0
+            short = quota.used + added - limit
+            if added > 0 and short > 0:
+                noun = _NOUNS[quota.kind][1]
+                yield Problem(
+                    summary=f"Quota of {noun} exceeded",
+                    detail=f"Site {self._site} allows {_amount_text(quota.kind, limit)}, with {self._use_text(quota)}. "
+                    f"This plan adds {quota_amount(quota.kind, added)}, which is {quota_amount(quota.kind, short)} too many. "
+                    f"{self._remedy(quota, short)}",
+                    where=max(taken, key=lambda where: taken[where]),
+                )
+
+    def _taken(self, quota: Quota) -> Counter[Where | None]:
+        """Return the amount that the plan adds, by line of the spec."""
+        found: Counter[Where | None] = Counter()
+        for growth in self._growth:
+            found[growth.where] += max(0, growth.after.of(quota) - growth.before.of(quota))
+        return found
+
+    def _use_text(self, quota: Quota) -> str:
+        if not quota.used:
+            return "none in use"
+        uses: Counter[str] = Counter()
+        for use in quota.users:
+            uses["this stack" if use.lineage == self._lineage else use.owner] += use.amount
+        if not quota.users:
+            uses["this stack"] = min(quota.used, sum(each.of(quota) for each in self._held))
+            uses["others"] = quota.used - uses["this stack"]
+        largest = sorted(uses.items(), key=lambda use: (-use[1], use[0]))
+        users = few([f"{owner}: {quota_amount(quota.kind, amount)}" for owner, amount in largest if amount], MAX_USERS)
+        return f"{quota_amount(quota.kind, quota.used)} in use ({users})"
+
+    def _remedy(self, quota: Quota, short: int) -> str:
+        freed = [(each, _amounts_of(each).of(quota)) for each in self._removed]
+        if sum(amount for _, amount in freed) < short:
+            return "Request less, clean clusters that are no longer needed, or ask the site's administrators for a larger quota."
+        clusters = {each.cluster for each in self._removed if isinstance(each, Allocation)}
+        names = sorted({_target(each, clusters) for each, amount in freed if amount})
+        targets = "".join(f" --target {name}" for name in names[:MAX_REMOVED])
+        return (
+            f"It also removes {joined(names)}, but creates before it removes. Apply the removal first: "
+            f"`pragmaspec apply{targets}`."
+        )
+
+
+def _growth(entry: Desired, before: Resource | None) -> _Growth:
+    after = _amounts_of(entry.resource)
+    if before is None:  # a new node that should be off is not created
+        return _Growth(_NOTHING, after if after.running else _NOTHING, entry.where)
+    return _Growth(_amounts_of(before), after, entry.where)
+
+
+def _amounts_of(resource: Resource) -> _Amounts:
+    return _Amounts(amounts(resource), not isinstance(resource, Node) or resource.running)
+
+
+def _target(resource: Node | Allocation, clusters: set[str]) -> str:
+    """Return the name with which the removal of ``resource`` can be applied alone: its cluster, or the node."""
+    return resource.name if isinstance(resource, Node) and resource.cluster not in clusters else resource.cluster
+
+
+def _amount_text(kind: QuotaKind, amount: int) -> str:
+    """Return ``1 instance``, ``40 GiB of memory``."""
+    singular, plural = _NOUNS[kind]
+    if kind in _UNIT_BYTES:
+        return f"{quota_amount(kind, amount)} of {plural}"
+    return f"{amount:,} {singular if amount == 1 else plural}"
