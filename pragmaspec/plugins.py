@@ -151,10 +151,9 @@ def _package(entry: "EntryPoint") -> str:
 
 def _files(entry: "EntryPoint") -> tuple[str, ...]:
     """Return the metadata files of the entry point's package, whose directory is named after its version."""
-    if entry.dist is None:
-        return ()
     names = {"METADATA", "entry_points.txt"}
-    return tuple(str(entry.dist.locate_file(file)) for file in entry.dist.files or () if file.name in names)
+    files = entry.dist.files if entry.dist else None
+    return tuple(str(file.locate()) for file in files or () if file.name in names)
 
 
 def _unknown(name: str, site: str) -> SiteError:

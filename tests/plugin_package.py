@@ -48,9 +48,19 @@ def install(
     module = f"paper_{next(_numbers)}"
     for suffix, text in (("", description), ("_options", options), ("_provider", provider)):
         (directory / f"{module}{suffix}.py").write_text(dedent(text).replace("{module}", module))
+    _write_metadata(directory, package, version, f"{name} = {module}:description")
+    return module
+
+
+def install_example(directory: Path) -> Path:
+    """Install the metadata of the provider in ``examples/provider``, and return the directory of its modules."""
+    _write_metadata(directory, "pragmaspec-directories", "1.0.0", "directories = pragmaspec_directories:description")
+    return Path(__file__).parents[1] / "examples" / "provider"
+
+
+def _write_metadata(directory: Path, package: str, version: str, entry_point: str) -> None:
     info = directory / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(f"[pragmaspec.providers]\n{name} = {module}:description\n")
+    (info / "entry_points.txt").write_text(f"[pragmaspec.providers]\n{entry_point}\n")
     (info / "RECORD").write_text("".join(f"{info.name}/{file},,\n" for file in ("METADATA", "entry_points.txt", "RECORD")))
-    return module

@@ -8,6 +8,8 @@ copies.json    public copies of images: {name: {PublicCopy}}
 site.json      {site: {inventory: {fields}, nodes|allocations|volumes: {address: {fields} or null if missing}, asked: false,
                 stored: [{StoredImage}], image_parts: [{ObservedImage}], store: "pool default"}}
 request.json   a PlanRequest                       plan.txt      the human-readable plan
+
+Cases called ``external-…`` may use the provider in ``examples/provider``.
 """
 
 import json
@@ -32,14 +34,20 @@ from pragmaspec.spec.loader import load_spec
 from pragmaspec.state.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from pragmaspec.state_model import State
 from tests.planning.builders import EMPTY, ROOMY, applied, image, observed, planned, with_moves
+from tests.plugin_package import install_example
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"
 HOME = Path(__file__).parent / "home"
 
 
 @pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
-def test_plan_matches_the_golden_file(case: str, golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_matches_the_golden_file(
+    case: str, golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(CASES / case)
+    if case.startswith("external-"):
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.syspath_prepend(install_example(tmp_path))
     spec = _wanted("spec.yaml", _json("images.json"))
     if Path("before.yaml").exists():
         earlier = applied(planned(_wanted("earlier.yaml", {})), EMPTY) if Path("earlier.yaml").exists() else EMPTY
