@@ -103,14 +103,18 @@ def desired_nodes(
     """
     factory = _NodeFactory(wanted, cluster, allocation, running, recorded, sizes or SizeChooser(cluster.site, None))
     found = [
-        (factory.node(name, nodes, index), nodes.at(index).where) for name, nodes in cluster.sets for index in range(nodes.count)
+        (factory.node(name, settings, index), settings.where)
+        for name, nodes in cluster.sets
+        for index in range(nodes.count)
+        for settings in (nodes.at(index) if nodes.overrides else nodes,)
     ]
     if sizes is not None and sizes.may_replace:
         found = [(factory.rebuilt(node), where) for node, where in found]
     if recorded.moved:
         found = [(_with_recorded_macs(node, recorded.moved.get(node.address), recorded.lineage), where) for node, where in found]
     peers = peers_digest(allocation, [node for node, _ in found], cluster.domain)
-    return [Desired(replace(node, peers=peers), where) for node, where in found]
+    # Most nodes are the recorded objects themselves, which costs neither time nor memory.
+    return [Desired(node if node.peers == peers else replace(node, peers=peers), where) for node, where in found]
 
 
 def _with_recorded_macs(node: Node, record: Record | None, lineage: str) -> Node:
@@ -125,17 +129,8 @@ def _with_recorded_macs(node: Node, record: Record | None, lineage: str) -> Node
     return node if node_impact(before, kept, fields) == "rebuild" else kept
 
 
-class _Settings(NamedTuple):
-    """Settings that several nodes share, with the values derived from them."""
-
-    nodes: WantedNodes
-    image: WantedImage
-    readiness: Readiness
-    first_boot: str
-
-
 class _NodeFactory:
-    """Creates the nodes of a cluster. Shared values are computed once: a cluster can have 10,000 nodes."""
+    """Creates the nodes of a cluster. Shared values are computed once: a cluster can have 100,000 nodes."""
 
     def __init__(
         self,
@@ -154,50 +149,33 @@ class _NodeFactory:
         self._keys = keys_digest(cluster.ssh_keys)
         self._public = allocation.public[0] if allocation.public else None
         self._frontend_address = str(IPv4Network(allocation.private.cidr, strict=False).network_address + 1)
+        self._recorded = {(node.group_name, node.index): node for node in recorded.nodes}
         self._addresses = {each.name: NodeAddresses(cluster, each, recorded.nodes) for each in allocation.networks}
         self._segments = {each.name: _segment(each.vlan, each.bridge) for each in allocation.networks}
         asked = {network.name: network.roles for network in cluster.networks}
         self._networks = {
             name: tuple(each for each in allocation.networks if name in asked.get(each.name, (name,))) for name, _ in cluster.sets
         }
-        self._settings: dict[int, _Settings] = {}
+        self._templates: dict[int, tuple[Node, WantedImage]] = {}
 
     def node(self, group: str, nodes: WantedNodes, index: int) -> Node:
-        """Return node ``index`` of the set of nodes called ``group``."""
+        """Return node ``index`` of the set of nodes called ``group``: the recorded object if nothing but its peers can differ."""
         cluster = self._cluster
         name = node_name(cluster.name, group, index)
-        settings = self._settings_of(nodes.at(index))
-        own, image = settings.nodes, settings.image
         address = f"{cluster.site}/{cluster.name}/node/{name}"
-        size = self._sizes.size(name, address, own, image)
         nics = [self._nic(network, group, index, address) for network in self._networks[group]]
         if group == "frontend" and self._public:
             nics.append(self._public_nic(self._public, address))
-        return Node(
-            site=cluster.site,
-            cluster=cluster.name,
-            name=name,
-            role="frontend" if group == "frontend" else "compute",
-            index=index,
-            cpus=size.cpus,
-            memory_mib=size.memory_mib,
-            disk_bytes=size.disk_bytes,
-            image=image.digest,
-            nics=tuple(nics),
-            running=self._running,
-            protect=cluster.protect,
-            autostart=cluster.autostart and self._running,
-            readiness=settings.readiness,
-            cloud_init=image.cloud_init,
-            firmware=image.firmware,
-            first_boot=settings.first_boot,
-            keys=self._keys,
-            group=nodes.group,
-            machinefile=nodes.machinefile,
-            flavor=size.flavor,
-            requested=size.requested,
-            disks=node_disks(own.disks, name, None if group == "frontend" else index) if own.disks else (),
-        )
+        template, image = self._template(group, nodes)
+        recorded = self._recorded.get((group, index))
+        peers = recorded.peers if recorded is not None else ""
+        node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers)
+        size = self._sizes.size(name, address, nodes, image)
+        if size.flavor:
+            node = replace(node, **size._asdict())
+        if nodes.disks:
+            node = replace(node, disks=node_disks(nodes.disks, name, None if group == "frontend" else index))
+        return recorded if recorded == node else node
 
     def rebuilt(self, node: Node) -> Node:
         """Return ``node``; if it is rebuilt and its flavor is no longer offered, with another one."""
@@ -207,20 +185,37 @@ class _NodeFactory:
         fields = tuple(name for name in FIELD_IMPACT if name != "peers" and getattr(before, name) != getattr(node, name))
         if node_impact(before, node, fields) != "rebuild":
             return node
-        size = self._sizes.size_anew(node.name, nodes, self._settings_of(nodes).image)
+        size = self._sizes.size_anew(node.name, nodes, self._wanted.image(nodes.image))
         return replace(node, **size._asdict())
 
-    def _settings_of(self, nodes: WantedNodes) -> _Settings:
-        found = self._settings.get(id(nodes))
+    def _template(self, group: str, nodes: WantedNodes) -> tuple[Node, WantedImage]:
+        """Return a node with everything that the nodes with these settings have in common, and their image."""
+        found = self._templates.get(id(nodes))
         if found is None:
             image = self._wanted.image(nodes.image)
-            found = _Settings(
-                nodes=nodes,
-                image=image,
+            template = Node(
+                site=self._cluster.site,
+                cluster=self._cluster.name,
+                name="",
+                role="frontend" if group == "frontend" else "compute",
+                index=0,
+                cpus=nodes.cpus,
+                memory_mib=nodes.memory_mib,
+                disk_bytes=nodes.disk_bytes or image.virtual_size_bytes,
+                image=image.digest,
+                nics=(),
+                running=self._running,
+                protect=self._cluster.protect,
+                autostart=self._cluster.autostart and self._running,
                 readiness=_readiness(nodes.readiness or self._cluster.readiness, image),
+                cloud_init=image.cloud_init,
+                firmware=image.firmware,
                 first_boot=first_boot_digest(GuestSettings(packages=nodes.packages, user_data=nodes.user_data)),
+                keys=self._keys,
+                group=nodes.group,
+                machinefile=nodes.machinefile,
             )
-            self._settings[id(nodes)] = found
+            found = self._templates[id(nodes)] = template, image
         return found
 
     def _nic(self, network: Network, group: str, index: int, address: str) -> Nic:

@@ -1,6 +1,6 @@
 """Differences between desired and recorded resources, field by field."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -34,19 +34,18 @@ def changes(desired: Iterable[Desired], state: State, drifted: frozenset[str] = 
     state has to be updated.
     """
     found: list[Change] = []
-    recorded: Mapping[str, Record] = {record.address: record for record in state.records}
-    wanted: set[str] = set()
+    unwanted = {record.address: record for record in state.records}
     for resource, where in desired:
         address = resource.address
-        wanted.add(address)
-        record = recorded.get(address)
+        record = unwanted.pop(address, None)
         if record is None:
             found.append(Change(before=None, after=resource, where=where))
             continue
         after = _applicable(resource, record)
-        if record.status != "ready" or record.resource != after or address in drifted:
+        differs = record.resource is not after and record.resource != after
+        if differs or record.status != "ready" or address in drifted:
             found.append(Change(before=record, after=after, fields=changed_fields(record.resource, after), where=where))
-    found.extend(Change(before=recorded[address], after=None) for address in sorted(recorded.keys() - wanted))
+    found.extend(Change(before=unwanted[address], after=None) for address in sorted(unwanted))
     return found
 
 

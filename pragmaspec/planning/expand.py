@@ -133,7 +133,8 @@ def _node_set(loaded: LoadedSpec, name: str, cluster: ClusterModel, found: NodeS
         group=group,
         count=found.nodes.count,
         overrides=tuple(
-            (index, replace(nodes, group=group)) for index, nodes in zip(found.nodes.overrides, overrides, strict=True)
+            (index, replace(nodes, group=group, machinefile=found.nodes.machinefile))
+            for index, nodes in zip(found.nodes.overrides, overrides, strict=True)
         ),
         wait_for=_set_names(found.nodes.wait_for),
         machinefile=found.nodes.machinefile,

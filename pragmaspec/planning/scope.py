@@ -1,5 +1,7 @@
 """The scope of a plan: the whole stack, or some of its clusters. Pure."""
 
+from collections.abc import Container
+
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
@@ -7,7 +9,18 @@ from pragmaspec.resources import Node, StagedImage, Volume
 from pragmaspec.state_model import State
 
 
-def addresses_in_scope(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
+class _Everything:
+    """Contains every address."""
+
+    def __contains__(self, address: object) -> bool:
+        return True
+
+
+EVERYTHING: Container[str] = _Everything()
+"""The scope of a plan for the whole stack."""
+
+
+def addresses_in_scope(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> Container[str]:
     """Return the addresses that the plan may change: all, or those of its clusters and their images.
 
     Recorded images of other clusters are left alone, even if the spec has replaced them. Removing a cluster also removes the
@@ -16,6 +29,8 @@ def addresses_in_scope(wanted: Wanted, desired: list[Desired], state: State, req
     if request.drop_volumes and not request.only_clusters:
         volumes = [record.resource for record in state.records if isinstance(record.resource, Volume)]
         return frozenset(volume.address for volume in volumes if volume.name in request.drop_volumes)
+    if not request.running and not request.only_clusters:
+        return EVERYTHING
     resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
     if request.running and request.only_clusters:
         return _power_scope(desired)

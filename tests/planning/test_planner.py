@@ -1,5 +1,8 @@
 """Plans from expanded specs."""
 
+from hashlib import sha256
+
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -8,7 +11,7 @@ from pragmaspec.planning.planner import make_plan, sites_needing_inventory, stat
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node
-from pragmaspec.state_model import State
+from pragmaspec.state_model import ClosedOp, Record, State
 from tests.planning.builders import (
     EMPTY,
     GIB,
@@ -38,6 +41,18 @@ def test_plan_is_bound_to_its_inputs() -> None:
     assert (plan.lineage, plan.serial, plan.spec_sha256, plan.spec_file) == (HELLO.lineage, 1, "5" * 64, "spec.yaml")
     assert plan.state_sha256 == state_digest(HELLO)
     assert state_digest(HELLO) != state_digest(replace(HELLO, serial=2))
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 2001])
+def test_the_digest_of_a_state_is_that_of_its_json(count: int) -> None:
+    node = HELLO.nodes()[0]
+    many = HELLO.with_records(Record(resource=replace(node, name=f"n{index}")) for index in range(count))
+    for state in (
+        many,
+        replace(many, closed_ops=(ClosedOp(op="o" * 32, address="a", closed_at=1.0),)),
+        replace(many, records=()),
+    ):
+        assert state_digest(state) == sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
 
 
 def test_plan_contains_the_observed_identities() -> None:

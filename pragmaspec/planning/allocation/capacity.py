@@ -1,6 +1,6 @@
 """Checks that a site has the capacity for the desired resources: CPUs, memory and disk. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from pragmaspec.errors import Problem, Where
@@ -34,7 +34,7 @@ _KINDS = (
 
 
 def shortages(
-    site: Site, inventory: Inventory, desired: Sequence[Desired], state: State, scope: frozenset[str]
+    site: Site, inventory: Inventory, desired: Sequence[Desired], state: State, scope: Container[str]
 ) -> tuple[Problem, ...]:
     """Return the shortages at ``site`` for ``desired``.
 

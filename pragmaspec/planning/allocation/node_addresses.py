@@ -63,8 +63,10 @@ class NodeAddresses:
 
     def _keep(self, node: Node) -> None:
         """Record the offset of ``node``, which stays the same when the network gets another range."""
-        nic = node.nic(self._network.name)
-        if nic is None:
+        for nic in node.nics:
+            if nic.network == self._network.name:
+                break
+        else:
             return
         offset = int.from_bytes(inet_aton(nic.address)) & (2 ** (32 - nic.prefix) - 1)
         group = node.group_name

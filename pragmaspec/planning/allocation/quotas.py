@@ -6,7 +6,7 @@ removed, because a plan does not wait for removals before it creates other objec
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -117,7 +117,7 @@ def rated(rates: Rates, amounts: Mapping[QuotaBasis, int]) -> int:
 
 
 def quota_shortages(
-    site: str, inventory: Inventory, in_scope: Iterable[Desired], refreshed: RefreshedState, scope: frozenset[str]
+    site: str, inventory: Inventory, in_scope: Iterable[Desired], refreshed: RefreshedState, scope: Container[str]
 ) -> tuple[Problem, ...]:
     """Return one problem per quota of ``site`` that the desired resources ``in_scope`` exceed.
 
@@ -132,7 +132,7 @@ def quota_shortages(
 class _Quotas:
     """The growth and the removals of one plan at one site."""
 
-    def __init__(self, site: str, in_scope: Sequence[Desired], refreshed: RefreshedState, scope: frozenset[str]) -> None:
+    def __init__(self, site: str, in_scope: Sequence[Desired], refreshed: RefreshedState, scope: Container[str]) -> None:
         self._site = site
         self._lineage = refreshed.state.lineage
         missing = refreshed.gone | refreshed.never_created

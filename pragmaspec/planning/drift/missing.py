@@ -31,7 +31,7 @@ def missing_problems(state: State, gone: AbstractSet[str]) -> tuple[Problem, ...
 
 def made_at_other_site(record: Record, seen: Observations) -> bool:
     """True if ``record`` was made at a site with another identity than the observed one."""
-    made_at = dict(record.outputs).get(SITE_OUTPUT)
+    made_at = dict(record.outputs).get(SITE_OUTPUT) if record.outputs else None
     return made_at is not None and made_at != seen.identity.id
 
 

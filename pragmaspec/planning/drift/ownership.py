@@ -38,13 +38,22 @@ def match_node(record: Record, candidates: Sequence[ObservedNode], closed: Abstr
 
 def match_nodes(recorded: Iterable[Record], seen: Iterable[ObservedNode], closed: AbstractSet[str]) -> Mapping[str, ObservedNode]:
     """Return the observed machines of records, by the address that they were created under."""
-    by_address: dict[str, list[ObservedNode]] = {}
+    first: dict[str, ObservedNode] = {}
+    more: dict[str, list[ObservedNode]] = {}
     for node in seen:
-        by_address.setdefault(node.address, []).append(node)
-    matched = (
-        (record.original_address, match_node(record, by_address.get(record.original_address, ()), closed)) for record in recorded
-    )
-    return {address: node for address, node in matched if node is not None}
+        if first.setdefault(node.address, node) is not node:
+            more.setdefault(node.address, []).append(node)
+    matched: dict[str, ObservedNode] = {}
+    for record in recorded:
+        address = record.original_address
+        candidate = first.get(address)
+        if candidate is None:
+            continue
+        if address in more or candidate.op in closed or record.outputs:
+            candidate = match_node(record, (candidate, *more.get(address, ())), closed)
+        if candidate is not None:
+            matched[address] = candidate
+    return matched
 
 
 def unrecorded_objects(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[str]) -> list[Unrecorded]:
@@ -53,12 +62,10 @@ def unrecorded_objects(recorded: Iterable[Record], seen: Observations, closed: A
     If their address is recorded, a ``#`` and the site's id are appended to it.
     """
     records = {record.original_address: record for record in recorded}
-    addresses = {record.address for record in records.values()}
     found: list[Unrecorded] = []
-    by_address: dict[str, list[Observed]] = {}
-    for each in seen.marked:
-        by_address.setdefault(each.address, []).append(each)
-    for address, objects in sorted(by_address.items()):
+    doubtful = _doubtful_objects(records, seen, closed)
+    addresses = {record.address for record in records.values()} if doubtful else set()
+    for address, objects in sorted(doubtful.items()):
         record = records.get(address)
         if record is None:
             oldest = min(objects, key=_age)
@@ -71,6 +78,25 @@ def unrecorded_objects(recorded: Iterable[Record], seen: Observations, closed: A
             match = match_node(record, nodes, closed)
             others = (node for node in sorted(nodes, key=_age) if node is not match)
             found += (Unrecorded(_unique_address(node), _duplicate_text(node, record, closed)) for node in others)
+    return found
+
+
+def _doubtful_objects(
+    records: Mapping[str, Record], seen: Observations, closed: AbstractSet[str]
+) -> Mapping[str, Sequence[Observed]]:
+    """Return the objects by address, except for those that are the only ones of a recorded address."""
+    marked = seen.marked
+    seen_once: set[str] = set()
+    doubtful: set[str] = set()
+    for each in marked:
+        address = each.address
+        if address in seen_once or address not in records or each.op in closed:
+            doubtful.add(address)
+        seen_once.add(address)
+    found: dict[str, list[Observed]] = {}
+    for each in marked if doubtful else ():
+        if each.address in doubtful:
+            found.setdefault(each.address, []).append(each)
     return found
 
 

@@ -7,7 +7,13 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError
-from pragmaspec.planning.drift.condition import HEALTHY, Condition, condition, difference_texts, manual_change_texts
+from pragmaspec.planning.drift.condition import (
+    HEALTHY,
+    Condition,
+    condition,
+    difference_texts,
+    manual_change_texts,
+)
 from pragmaspec.planning.drift.image_damage import image_damage
 from pragmaspec.planning.drift.missing import made_at_other_site, missing_problems, site_identity_problems
 from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
@@ -110,16 +116,19 @@ class _SiteComparison:
 
     def _compare(self, record: Record) -> None:
         machine = self._nodes.get(record.original_address)
+        if machine is not None and self._is_unchanged(record, machine):
+            return
         if machine is not None and isinstance(record.resource, Node):
             found = condition(record.resource, machine)
-            if found != HEALTHY:
+            if found is not HEALTHY and found != HEALTHY:
                 self.conditions[record.address] = found
         elif isinstance(record.resource, Node) and record.status == "pending":
             self.never_created.add(record.address)
         drift, refreshed = self._compare_resource(record, machine)
         if isinstance(refreshed.resource, Node) and (drift is None or drift.kind in _RUNNING_KINDS):
             lost = self._lost_networks.get(refreshed.resource.cluster, frozenset())
-            drift, refreshed = _detached(drift, refreshed, refreshed.resource, lost, machine)
+            if lost or (machine is not None and machine.unplugged):
+                drift, refreshed = _detached(drift, refreshed, refreshed.resource, lost, machine)
         if (drift is None or drift.kind in INFORMATIONAL_KINDS) and made_at_other_site(refreshed, self._seen):
             drift = Drift(address=record.address, kind="changed", detail="was created at a different site of the same name")
             refreshed = replace(refreshed, status="pending")
@@ -134,6 +143,29 @@ class _SiteComparison:
         """The volumes that no record is about, by address."""
         known = {record.original_address for record in self._recorded}
         return {address: volume for address, volume in self._volumes.items() if address not in known}
+
+    def _is_unchanged(self, record: Record, machine: ObservedNode) -> bool:
+        """True if ``machine`` is as recorded and has no other facts: a quick answer for most nodes of a large stack."""
+        node = record.resource
+        return (
+            isinstance(node, Node)
+            and (record.status == "ready" and node.running and not node.disks)
+            and not made_at_other_site(record, self._seen)
+            and not self._lost_networks.get(node.cluster)
+            and machine.autostart in (None, node.autostart)
+            and machine
+            == ObservedNode(
+                address=machine.address,
+                generation=record.generation,
+                status="running",
+                cpus=node.cpus,
+                memory_mib=node.memory_mib,
+                autostart=machine.autostart,
+                op=machine.op,
+                id=machine.id,
+                made=machine.made,
+            )
+        )
 
     def _compare_resource(self, record: Record, machine: ObservedNode | None) -> tuple[Drift | None, Record]:
         """Return the drift of one record, and the refreshed record."""

@@ -29,13 +29,13 @@ def firmware_problems(
     ``inventory``: None if the site was not asked; its firmware and architecture are then assumed to fit.
     """
     known = {(image.digest, image.firmware): image for image in images}
-    seen: set[str] = set()
+    problems = {key: tuple(_site_problems(image, site, inventory)) for key, image in known.items()}
+    if not any(problems.values()):
+        return
     for entry in here:
         node = entry.resource
-        image = known.get((node.image, node.firmware)) if isinstance(node, Node) and _starts(node, state) else None
-        if image is not None and image.name not in seen:
-            seen.add(image.name)
-            yield from _site_problems(image, site, inventory)
+        if isinstance(node, Node) and problems.get((node.image, node.firmware)) and _starts(node, state):
+            yield from problems.pop((node.image, node.firmware))
 
 
 def unbootable_image_warnings(

@@ -16,10 +16,12 @@ _Shape = tuple[tuple[object, ...], ...]
 
 def likely_moves(wanted: Wanted, desired: Iterable[Node], state: State) -> tuple[Move, ...]:
     """Return the moves that would keep removed clusters: of whole sites first. ``desired``: every wanted node."""
-    added, removed = _shapes(desired), _shapes(state.nodes())
-    removed = {cluster: shape for cluster, shape in removed.items() if cluster not in added}
+    desired = list(desired)
+    wanted_clusters = {(node.site, node.cluster) for node in desired}
     recorded = {(record.resource.site, getattr(record.resource, "cluster", "")) for record in state.records}
-    added = {cluster: shape for cluster, shape in added.items() if cluster not in recorded}
+    before = (record.resource for record in state.records if isinstance(record.resource, Node))
+    removed = _shapes(node for node in before if (node.site, node.cluster) not in wanted_clusters)
+    added = _shapes(node for node in desired if (node.site, node.cluster) not in recorded)
     if not removed or not added:
         return ()
     found = _site_moves(wanted, removed, added, state)

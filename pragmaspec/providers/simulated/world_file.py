@@ -120,10 +120,12 @@ class WorldLog:
             data = os.pread(self._file, self._size - self._read, self._read)
         except OSError as error:
             raise self._unreachable(f"{self._path}: {error.strerror}.") from error
-        complete = data[: data.rfind(b"\n") + 1]  # The rest was being written when its process died.
-        for line in complete.splitlines():
-            self._apply(line)
-        self._read += len(complete)
+        start = 0
+        # What follows the last newline was being written when its process died. A list of all lines would need the memory again.
+        while (end := data.find(b"\n", start)) >= 0:
+            self._apply(data[start:end])
+            start = end + 1
+        self._read += start
 
     def _apply(self, line: bytes) -> None:
         self._lines += 1
