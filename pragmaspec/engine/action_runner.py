@@ -79,6 +79,12 @@ class ActionRunner:
             return False
         return True
 
+    def is_ready(self, job: Job) -> bool:
+        """True if the wait for the guest of a booted node ends at once."""
+        node = job.action.resource
+        tools, mark = self._calls.tools(job.action), self._calls.mark(job.action, job.begun)
+        return isinstance(node, Node) and tools.guests.finished(node, mark)
+
     def wait(self, job: Job, record: Record) -> None:
         """Wait for the guest of a booted node, then send it what has changed in its cluster since its disk was made."""
         action, earlier = job.action, job.earlier

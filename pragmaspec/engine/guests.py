@@ -27,6 +27,10 @@ class Guests(Protocol):
         """True if there is a route to the guest of ``node``."""
         ...
 
+    def finished(self, node: Node, mark: Mark) -> bool:
+        """True if the first boot is complete. Answers at once; False if that would take a connection."""
+        ...
+
     def answers(self, node: Node, mark: Mark) -> bool:
         """True if the guest's address responds."""
         ...
@@ -66,6 +70,10 @@ class SimulatedGuests(Guests):
     @override
     def reachable(self, node: Node) -> bool:
         return True
+
+    @override
+    def finished(self, node: Node, mark: Mark) -> bool:
+        return self._reached(node, mark, "cloud-init")
 
     @override
     def answers(self, node: Node, mark: Mark) -> bool:
@@ -139,6 +147,10 @@ class SshGuests(Guests):
     @override
     def reachable(self, node: Node) -> bool:
         return self._remote.reachable(node.address)
+
+    @override
+    def finished(self, node: Node, mark: Mark) -> bool:
+        return False
 
     @override
     def answers(self, node: Node, mark: Mark) -> bool:

@@ -167,5 +167,8 @@ class ThreadExecutor(Executor):
             self._wait(job, created)
 
     def _wait(self, job: Job, created: CreatedNode) -> None:
+        if self._runner.is_ready(job):
+            self._runner.wait(job, created.record)
+            return
         self._waiting[job.action.key] = job
         self._waits.submit(job.action.key, lambda: self._runner.wait(job, created.record))

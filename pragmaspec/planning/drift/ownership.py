@@ -47,9 +47,7 @@ def match_nodes(recorded: Iterable[Record], seen: Iterable[ObservedNode], closed
     for record in recorded:
         address = record.original_address
         candidate = first.get(address)
-        if candidate is None:
-            continue
-        if address in more or candidate.op in closed or record.outputs:
+        if candidate is not None and (address in more or candidate.op in closed or record.outputs):
             candidate = match_node(record, (candidate, *more.get(address, ())), closed)
         if candidate is not None:
             matched[address] = candidate

@@ -29,7 +29,7 @@ class SharedWorld:
             if self._log is None:
                 yield self._memory
                 return
-            with self._log.locked(create=False) as world:
+            with self._log.reading() as world:
                 yield world
 
     @contextmanager
@@ -40,7 +40,7 @@ class SharedWorld:
                 yield self._memory
                 self._memory.changes.clear()
                 return
-            with self._log.locked(create=True) as world:
+            with self._log.locked() as world:
                 yield world
 
     def close(self) -> None:

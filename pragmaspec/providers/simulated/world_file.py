@@ -1,6 +1,6 @@
 """The file of a simulated site: an append-only log shared by processes, rewritten when it is mostly history.
 
-The holder of ``flock`` on the file may read and append; a call reads only the lines appended since the last one. A rewrite
+The holder of ``flock`` on the file may append; a call reads only the lines appended since the last one. A rewrite
 creates a new file that is renamed into place, so a process that waited for the lock checks that the path still names its file.
 Nothing is synced to the disk: the file stands for a hypervisor, which a crash of *this* process does not affect either.
 """
@@ -35,14 +35,27 @@ class WorldLog:
         self._reset()
 
     @contextmanager
-    def locked(self, *, create: bool) -> Iterator[World]:
-        """The current world, under the lock. The caller's changes are appended afterwards.
+    def reading(self) -> Iterator[World]:
+        """The current world, to read. Without the lock: only complete lines are read, and no line ever changes.
 
-        Without ``create`` an absent file is an empty world, and is not created.
+        An absent file is an empty world.
         """
         try:
-            if self._lock(create=create):
-                self._catch_up()
+            while self._file >= 0 or self._open(create=False):
+                if self._is_current():
+                    self._catch_up()
+                    break
+                self.close()
+        except OSError as error:
+            raise self._unreachable(f"{self._path}: {error.strerror}.") from error
+        yield self._world
+
+    @contextmanager
+    def locked(self) -> Iterator[World]:
+        """The current world, under the lock. The caller's changes are appended afterwards."""
+        try:
+            self._lock()
+            self._catch_up()
             yield self._world
             if self._world.changes:
                 self._append()
@@ -61,17 +74,16 @@ class WorldLog:
             self._file = -1
         self._reset()
 
-    def _lock(self, *, create: bool) -> bool:
-        """Lock the file that the path names now, and record its size. False if it is absent and must not be created."""
+    def _lock(self) -> None:
+        """Lock the file that the path names now, and record its size."""
         try:
-            while self._file >= 0 or self._open(create=create):
+            while self._file >= 0 or self._open(create=True):
                 self._wait_for_lock()
                 if self._is_current():
-                    return True
+                    return
                 self.close()
         except OSError as error:
             raise self._unreachable(f"{self._path}: {error.strerror}.") from error
-        return False
 
     def _unlock(self) -> None:
         if self._file >= 0:

@@ -173,8 +173,9 @@ def test_a_lock_that_is_never_released_makes_the_site_unreachable(path, monkeypa
     first, second = opened(path), opened(path)
     with first.writing() as world:
         world.put(SimulatedMachine(address="one"))
+        assert addresses(second) == [], "queries do not wait"
         with pytest.raises(SiteUnreachableError, match="Another process"):
-            addresses(second)
+            put(second, SimulatedMachine(address="two"))
     assert addresses(second) == ["one"]
     first.close()
     second.close()
