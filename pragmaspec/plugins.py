@@ -59,6 +59,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
                 "paused_boot",
                 "peer_images",
                 "storage_refresh",
+                "volume_storage",
             ),
             libraries=(("libvirt", "libvirt-python>=9.0"),),
         ),

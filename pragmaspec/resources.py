@@ -247,7 +247,7 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     requested: SizeRequest = ANY_SIZE
     """The request for which the flavor was chosen; of a node without one always ``ANY_SIZE``."""
     disks: tuple[Disk, ...] = ()
-    """Further disks, in the order of the spec."""
+    """Further disks, by name."""
 
     @property
     def address(self) -> str:

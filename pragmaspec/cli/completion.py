@@ -34,6 +34,14 @@ def clusters(incomplete: str) -> list[str]:
     return [name for name in recorded_clusters(state) if name.startswith(incomplete)] if state else []
 
 
+def volume_names(incomplete: str) -> list[str]:
+    """Return the names of recorded volumes."""
+    from pragmaspec.stack.cluster_requests import recorded_volumes
+
+    state = _state()
+    return sorted(each.name for each in recorded_volumes(state) if each.name.startswith(incomplete)) if state else []
+
+
 def addresses(incomplete: str) -> list[str]:
     """Return the addresses of all records, and the names of recorded nodes."""
     state = _state()
@@ -42,14 +50,14 @@ def addresses(incomplete: str) -> list[str]:
 
 
 def parts(incomplete: str) -> list[str]:
-    """Return everything that selects a part of a plan: recorded addresses, and names of nodes, clusters and images."""
-    from pragmaspec.resources import StagedImage
+    """Return everything that selects a part of a plan: recorded addresses, and names of nodes, clusters, volumes and images."""
+    from pragmaspec.resources import StagedImage, Volume
 
     state, spec = _state(), _spec()
     names = {*(spec.clusters if spec else ()), *(spec.images if spec else ())}
     for record in state.records if state else ():
         resource = record.resource
-        names |= {resource.name} if isinstance(resource, StagedImage) else {resource.cluster}
+        names |= {resource.name} if isinstance(resource, StagedImage | Volume) else {resource.cluster}
     return addresses(incomplete) + sorted(name for name in names if name.startswith(incomplete))
 
 

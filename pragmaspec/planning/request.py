@@ -36,4 +36,4 @@ class PlanRequest(Frozen, frozen=True):
 
     def concerns(self, cluster: str) -> bool:
         """True if ``cluster`` is in the scope of this plan."""
-        return not self.only_clusters or cluster in self.only_clusters
+        return cluster in self.only_clusters or not (self.only_clusters or self.drop_volumes)

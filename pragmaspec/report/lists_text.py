@@ -7,7 +7,7 @@ from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, r
 from pragmaspec.report.plan.differences import grant_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, lines_text, table
-from pragmaspec.resources import Allocation, Node, StagedImage
+from pragmaspec.resources import Allocation, Node, StagedImage, Volume
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import memory, size
 
@@ -153,6 +153,67 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
             )
     head = ("node", "status", "cpus", "memory", "disk", "private", "public", "image", "problem")
     return lines_text(table(head, rows, style))
+
+
+class VolumeRow(Frozen, frozen=True):
+    """A recorded volume. ``user``: the node that uses it; empty: none."""
+
+    site: str
+    name: str
+    size_bytes: int
+    format: str
+    status: str
+    cluster: str
+    user: str = ""
+
+
+def volume_rows(state: State) -> tuple[VolumeRow, ...]:
+    """Return the recorded volumes with their users, by site and name."""
+    users = {(node.site, name): node.name for node in state.nodes() for name in node.volumes}
+    rows = [
+        VolumeRow(
+            site=volume.site,
+            name=volume.name,
+            size_bytes=volume.size_bytes,
+            format=volume.format,
+            status=record.status,
+            cluster=volume.cluster,
+            user=users.get((volume.site, volume.name), ""),
+        )
+        for record in state.records
+        if isinstance(volume := record.resource, Volume)
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.site, row.name)))
+
+
+def volumes_text(rows: Sequence[VolumeRow], style: Style) -> str:
+    """Return a table of volumes."""
+    if not rows:
+        return "No volumes are recorded. Disks with `keep:` in the spec are volumes.\n"
+    cells = [
+        (
+            Cell(text=row.name, tone="bold"),
+            Cell(text=row.status, tone=STATUS_TONES[row.status]),
+            Cell(text=size(row.size_bytes), right=True),
+            Cell(text=row.format),
+            Cell(text=row.user or "unused", tone="plain" if row.user else "dim"),
+            Cell(text=row.site),
+        )
+        for row in rows
+    ]
+    return lines_text(table(("volume", "status", "size", "format", "used by", "site"), cells, style))
+
+
+def volumes_json(rows: Sequence[VolumeRow]) -> JsonObject:
+    """Return the document of volumes."""
+    return {
+        "kind": "volumes",
+        "format": 1,
+        "volumes": [
+            {**fields_json(row, "site", "name", "size_bytes", "format", "status", "cluster"), "used_by": row.user or None}
+            for row in rows
+        ],
+    }
 
 
 def image_names(state: State) -> dict[str, str]:

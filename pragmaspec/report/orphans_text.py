@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from pragmaspec.frozen import to_plain
 from pragmaspec.planning.drift.condition import layer_text
-from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
+from pragmaspec.planning.observed import ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.orphans import Orphan, OtherStack
 from pragmaspec.report.json_forms import JsonObject, fields_json
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, lines_text, table
-from pragmaspec.text import counted, memory
+from pragmaspec.text import counted, memory, size
 
 
 def orphans_text(found: Sequence[Orphan], sites: Sequence[str], style: Style) -> str:
@@ -44,12 +44,13 @@ def other_stacks_text(found: Sequence[OtherStack], style: Style) -> str:
             Cell(text=str(each.machines), right=True),
             Cell(text=str(each.vlans), right=True),
             Cell(text=str(each.addresses), right=True),
+            Cell(text=str(each.volumes), right=True),
             Cell(text=", ".join(each.clusters)),
             Cell(text="known to this machine" if each.known else "", tone="add"),
         )
         for each in found
     ]
-    return lines_text(table(("other stack", "site", "machines", "vlans", "addresses", "clusters", ""), rows, style))
+    return lines_text(table(("other stack", "site", "machines", "vlans", "addresses", "volumes", "clusters", ""), rows, style))
 
 
 def orphans_json(found: Sequence[Orphan], sites: Sequence[str], others: Sequence[OtherStack] | None) -> JsonObject:
@@ -75,6 +76,8 @@ def _details(orphan: Orphan) -> str:
         dimensions = f", {counted(seen.cpus, 'cpu')}, {memory(seen.memory_mib)}" if seen.cpus else ""
         layers = "".join(f", {layer_text(layer)}" for layer in seen.layers)
         return f"{seen.status}{dimensions}{'' if seen.disk else ', no disk'}{layers}"
+    if isinstance(seen, ObservedVolume):
+        return size(seen.size_bytes)
     if isinstance(seen, ObservedAllocation):
         vlans = [f"vlan {number}" for _, number in seen.vlans]
         return ", ".join((*seen.public, *vlans)) or ", ".join(seen.networks)

@@ -1,10 +1,10 @@
 """Plans for the commands ``boot``, ``shutdown`` and ``clean`` of one cluster, and their refusals."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pragmaspec.errors import PlanRefusedError, UsageError
+from pragmaspec.errors import PlanRefusedError, Problem, UsageError
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.resources import Node, StagedImage
+from pragmaspec.resources import Node, StagedImage, Volume
 from pragmaspec.state_model import State
 from pragmaspec.text import did_you_mean, joined
 
@@ -29,19 +29,55 @@ def shutdown_plan(planner: "Planner", cluster: str, *, accept_missing: bool = Fa
     return planner.plan(PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing))
 
 
-def clean_plan(
-    planner: "Planner", cluster: str, *, shutdown: bool = False, accept_missing: bool = False, prune_images: bool = False
-) -> "ReadablePlan":
+class CleanOptions(NamedTuple):
+    """Options of the removal of a cluster: ``volumes``: also those that it uses or used last."""
+
+    shutdown: bool = False
+    volumes: bool = False
+    accept_missing: bool = False
+    prune_images: bool = False
+
+
+def clean_plan(planner: "Planner", cluster: str, options: CleanOptions) -> "ReadablePlan":
     """Plan to remove ``cluster`` completely. Raises UsageError if it is neither in the spec nor recorded.
 
-    Raises PlanRefusedError if nodes of it are running, unless ``shutdown``.
+    Raises PlanRefusedError if nodes of it are running, unless ``options.shutdown``.
     """
     _refuse_unknown(cluster, planner)
-    request = PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing, prune_images=prune_images)
+    volumes = [each.name for each in recorded_volumes(planner.state) if each.cluster == cluster] if options.volumes else []
+    request = PlanRequest(
+        drop=(cluster,),
+        only_clusters=(cluster,),
+        drop_volumes=tuple(volumes),
+        accept_missing=options.accept_missing,
+        prune_images=options.prune_images,
+    )
     plan = planner.plan(request)
-    if not shutdown:
+    if not options.shutdown:
         refuse_running(plan, cluster, planner.state)
     return plan
+
+
+def clean_volumes_plan(planner: "Planner", names: tuple[str, ...], *, accept_missing: bool = False) -> "ReadablePlan":
+    """Plan to remove the volumes ``names`` and nothing else. Raises UsageError for one that is not recorded."""
+    known = sorted({volume.name for volume in recorded_volumes(planner.state)})
+    recorded = f"Recorded volumes: {joined(known) or 'none'}."
+    problems = [
+        Problem(
+            summary="No such volume",
+            detail=f"{name} is not recorded. {did_you_mean(name, known, recorded)}",
+        )
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise UsageError.of(problems)
+    return planner.plan(PlanRequest(drop_volumes=names, accept_missing=accept_missing))
+
+
+def recorded_volumes(state: State) -> tuple[Volume, ...]:
+    """Return the recorded volumes."""
+    return tuple(record.resource for record in state.records if isinstance(record.resource, Volume))
 
 
 def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
@@ -62,7 +98,7 @@ def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
 
 def recorded_clusters(state: State) -> tuple[str, ...]:
     """Return the names of the recorded clusters."""
-    names = {record.resource.cluster for record in state.records if not isinstance(record.resource, StagedImage)}
+    names = {record.resource.cluster for record in state.records if not isinstance(record.resource, StagedImage | Volume)}
     return tuple(sorted(names))
 
 

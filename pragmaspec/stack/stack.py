@@ -201,10 +201,11 @@ class Stack:
 
         ``prune_images``: also remove images from its site that no node of any stack uses.
         """
-        from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, clean_plan
+        from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, CleanOptions, clean_plan
 
+        options = CleanOptions(shutdown=shutdown, prune_images=prune_images)
         with self.run(f"clean {cluster}", need=NO_CLUSTER_DETAILS) as run:
-            return run.apply(clean_plan(run, cluster, shutdown=shutdown, prune_images=prune_images), _words(allow), reporter)
+            return run.apply(clean_plan(run, cluster, options), _words(allow), reporter)
 
     @contextmanager
     def run(

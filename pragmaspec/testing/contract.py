@@ -20,6 +20,7 @@ from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Network
 from pragmaspec.testing.identities import *  # noqa: F403 - a part of the contract
+from pragmaspec.testing.storage import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.subject import Subject
 
 

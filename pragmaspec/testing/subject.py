@@ -15,7 +15,7 @@ from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Observations
 from pragmaspec.providers.base import BootRequest, Provider, StageRequest, TransferProgress
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage, Volume
 from pragmaspec.site import Site
 
 
@@ -109,6 +109,10 @@ class Subject:
             nics=(nic,),
         )
 
+    def volume(self, name: str = "home", *, size_bytes: int = 2**21) -> Volume:
+        """Return a volume."""
+        return Volume(site=self.site.name, name=name, size_bytes=size_bytes, cluster="hello")
+
     def boot_request(self, node: Node, generation: int = 0) -> BootRequest:
         """Return the request for a node, with the op and the id of its machine where the site assigns identities."""
         mark = self.mark(node, generation)
@@ -121,6 +125,7 @@ class Subject:
             mark=mark,
             seed=b"a fake seed".ljust(2048, b"\0"),
             site_id=self.ids.get(mark.uuid, ""),
+            volumes=tuple((name, self.mark(self.volume(name))) for name in node.volumes),
         )
 
     def allocate(self, wanted: Allocation) -> None:
@@ -163,6 +168,9 @@ class Subject:
         for found in seen.nodes:
             node = replace(self.node(), name=found.address.rpartition("/")[2])
             self.provider.clean(node, replace(self.mark(node, found.generation), op=found.op))
+        for kept in seen.volumes:
+            volume = self.volume(kept.address.rpartition("/")[2])
+            self.provider.clean(volume, replace(self.mark(volume), op=kept.op))
         for allocation in seen.allocations:
             wanted = self.allocation(allocation.address.split("/")[1])
             self.provider.clean(wanted, self.mark(wanted))

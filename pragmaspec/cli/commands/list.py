@@ -1,4 +1,4 @@
-"""``list cluster``, ``list repository`` and ``list site``."""
+"""``list cluster``, ``list repository``, ``list site`` and ``list volume``."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 EXIT_UNREACHABLE = 1
 
-app = command_group("List clusters, images or sites.")
+app = command_group("List clusters, images, sites or volumes.")
 
 
 def register(parent: typer.Typer) -> None:
     """Add the commands to ``parent``."""
-    parent.add_typer(app, name="list", epilog=examples("list cluster", "list cluster hello", "list repository", "list site"))
+    parent.add_typer(
+        app, name="list", epilog=examples("list cluster", "list cluster hello", "list repository", "list site", "list volume")
+    )
 
 
 @app.command("cluster", epilog=examples("list cluster", "list cluster hello", "list cluster hello --json"))
@@ -109,6 +111,19 @@ def list_site(
         out().write(sites_text(views, out().style))
     if any(view.trouble for view in views):
         raise typer.Exit(EXIT_UNREACHABLE)
+
+
+@app.command("volume", epilog=examples("list volume", "list volume --json"))
+@expand_option_groups
+def list_volume(*, json: JsonOption = False, stack_options: StackOptions) -> None:
+    """List the recorded volumes with their sizes and users. Reads only the recorded state; `status` queries the sites."""
+    from pragmaspec.report.lists_text import volume_rows, volumes_json, volumes_text
+
+    rows = volume_rows(stack_options.stack().state())
+    if json:
+        out().json(volumes_json(rows))
+    else:
+        out().write(volumes_text(rows, out().style))
 
 
 def _view(site: "Site") -> "SiteView":

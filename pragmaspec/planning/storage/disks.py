@@ -8,7 +8,7 @@ from pragmaspec.resources import Disk, Node
 
 
 def node_disks(wanted: Sequence[WantedDisk], node: str, index: int | None) -> tuple[Disk, ...]:
-    """Return the disks of ``node``; ``index`` None: of a frontend, whose volumes have no index in their names."""
+    """Return the disks of ``node`` by name; ``index`` None: of a frontend, whose volumes have no index in their names."""
     return tuple(
         Disk(
             name=disk.name,
@@ -17,7 +17,7 @@ def node_disks(wanted: Sequence[WantedDisk], node: str, index: int | None) -> tu
             mount=disk.mount,
             volume=_volume_name(disk, node, index) if disk.keep else "",
         )
-        for disk in wanted
+        for disk in sorted(wanted, key=lambda disk: disk.name)
     )
 
 

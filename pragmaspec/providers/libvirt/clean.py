@@ -4,6 +4,7 @@ import libvirt
 
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.libvirt import volumes
+from pragmaspec.providers.libvirt.domains.extra_disks import remove_volume
 from pragmaspec.providers.libvirt.domains.files import domain_volumes, find_node_files, require_unused, top_layers_first
 from pragmaspec.providers.libvirt.domains.lookup import find_holder
 from pragmaspec.providers.libvirt.domains.power import force_off
@@ -11,7 +12,7 @@ from pragmaspec.providers.libvirt.errors import code_of, ignoring
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images.remove import release_image
 from pragmaspec.providers.libvirt.networks.allocate import release_allocation
-from pragmaspec.resources import Allocation, Mark, Node, Resource, StagedImage
+from pragmaspec.resources import Allocation, Mark, Node, Resource, StagedImage, Volume
 
 _UNDEFINE_FLAGS = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -30,6 +31,8 @@ def clean(host: Host, resource: Resource, mark: Mark) -> None:
             release_allocation(host, allocation, mark)
         case StagedImage() as image:
             release_image(host, image.digest, mark)
+        case Volume():
+            remove_volume(host, mark)
 
 
 def _clean_node(host: Host, node: Node, mark: Mark) -> None:

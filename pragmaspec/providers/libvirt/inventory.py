@@ -1,6 +1,6 @@
 """The inventory of a hypervisor host: its capacity, and its use by any owner."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Interface
 from xml.etree.ElementTree import Element
 
@@ -55,6 +55,7 @@ def take_inventory(host: Host) -> Inventory:
         networks=tuple(sorted(network.name for network in networks if network.owner is None)),
         devices=_devices(host),
         firmware=offered_firmware(host)[0],
+        volumes=tuple(_volume_uses(host, volumes)),
     )
 
 
@@ -97,7 +98,8 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
             address=owner.address if owner else None,
         )
     for name, volume in volumes.items():
-        if names.is_marker(name) or (names.parse_node_volume(name) and not names.parse_disk(name)):
+        is_disk = names.parse_disk(name) or names.parse_extra_disk(name)
+        if names.is_marker(name) or (names.parse_node_volume(name) and not is_disk):
             continue
         with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
             _, capacity, allocated = volume.info()
@@ -106,7 +108,13 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
 
 
 def _add_disk(host: Host, uses: dict[str, CapacityUse], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
-    disk = names.parse_disk(name)
+    kept = names.parse_kept(name)
+    if kept is not None:
+        owner, address = _volume_owner(host, *kept)
+        uses[f"volume {name}"] = CapacityUse(owner=owner, disk_bytes=disk_bytes, lineage=kept[1], address=address)
+        return
+    extra = names.parse_extra_disk(name)
+    disk = extra[0] if extra is not None else names.parse_disk(name)
     lineage = lineages.get(disk.short) if disk else None
     if disk is None or lineage is None:
         uses[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
@@ -116,6 +124,18 @@ def _add_disk(host: Host, uses: dict[str, CapacityUse], name: str, disk_bytes: i
         owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address
     )
     uses[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
+
+
+def _volume_owner(host: Host, name: str, lineage: str) -> tuple[str, str]:
+    """The human-readable owner of a volume that outlives its node, and its address."""
+    address = names.volume_address(host.site.name, name)
+    return f"{address} of stack {lineage[:8]}", address
+
+
+def _volume_uses(host: Host, found: Iterable[str]) -> Iterator[PoolUse]:
+    for kept in filter(None, map(names.parse_kept, sorted(found))):
+        owner, address = _volume_owner(host, *kept)
+        yield PoolUse(value=kept[0], owner=owner, lineage=kept[1], address=address)
 
 
 def _public(host: Host, networks: dict[str, ObservedNetwork]) -> PublicPool | None:

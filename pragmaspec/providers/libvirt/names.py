@@ -11,8 +11,11 @@ PREFIX = "pragmaspec"
 _NODE = re.compile(r"(?P<node>[^.]+)\.(?P<short>[0-9a-f]{8})")
 _DISK = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\.qcow2")
 _NODE_VOLUME = re.compile(
-    _NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-nvram\.fd|-filling|-console\.log(?:\.[0-9]+)?)"
+    _NODE.pattern
+    + r"(?:\.g(?P<generation>[1-9][0-9]*))?"
+    + r"(?:\.qcow2|-disk-(?P<disk>[a-z0-9-]+)\.qcow2|-seed\.iso|-nvram\.fd|-filling|-console\.log(?:\.[0-9]+)?)"
 )
+_KEPT = re.compile(r"(?P<name>[^.]+)\.(?P<lineage>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-volume\.(?P<layer>.+)")
 _LAYER = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\..+")
 _ROLE = re.compile(r"(?P<cluster>.+)-(?P<which>frontend|compute-[0-9]+)")
 _COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
@@ -69,6 +72,49 @@ def _node_base(node: str, mark: Mark) -> str:
 def disk_volume(node: str, mark: Mark) -> str:
     """The node's disk, an overlay on its image."""
     return f"{_node_base(node, mark)}.qcow2"
+
+
+def extra_disk_volume(node: str, disk: str, mark: Mark) -> str:
+    """A further disk of the node that is removed with it."""
+    return f"{_node_base(node, mark)}-disk-{disk}.qcow2"
+
+
+def parse_extra_disk(name: str) -> tuple[NodeVolume, str] | None:
+    """The parts of ``name`` and the name of the disk, if it is a further disk of a node."""
+    found = _NODE_VOLUME.fullmatch(name)
+    parts = _node_volume(found)
+    return (parts, found["disk"]) if found is not None and parts is not None and found["disk"] else None
+
+
+def kept_volume(mark: Mark) -> str:
+    """The file of a volume that outlives its node. It contains the whole lineage, by which it is found without a record."""
+    return f"{_kept_base(mark)}.qcow2"
+
+
+def _kept_base(mark: Mark) -> str:
+    return f"{mark.address.rpartition('/')[2]}.{mark.lineage}-volume"
+
+
+def parse_kept(name: str) -> tuple[str, str] | None:
+    """Name and lineage of the volume, if ``name`` is the file of one that outlives its node."""
+    found = _KEPT.fullmatch(name)
+    return (found["name"], found["lineage"]) if found is not None and found["layer"] == "qcow2" else None
+
+
+def is_kept(name: str) -> bool:
+    """True if the file is a volume that outlives its node, or a snapshot of one."""
+    return _KEPT.fullmatch(name) is not None
+
+
+def kept_layers(names: Iterable[str], mark: Mark) -> list[str]:
+    """The files of snapshots of a volume that outlives its node."""
+    base = _kept_base(mark)
+    return sorted(name for name in names if name.startswith(f"{base}.") and name != f"{base}.qcow2")
+
+
+def volume_address(site: str, name: str) -> str:
+    """The address of the volume ``name``."""
+    return f"{site}/volume/{name}"
 
 
 def seed_volume(node: str, mark: Mark) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 import libvirt
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import Layer, Observations, ObservedAllocation, ObservedImage, ObservedNode
+from pragmaspec.planning.observed import (
+    Layer,
+    Observations,
+    ObservedAllocation,
+    ObservedDisk,
+    ObservedImage,
+    ObservedNode,
+    ObservedVolume,
+)
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains.compare import Comparison, compare_domain, power_status
 from pragmaspec.providers.libvirt.domains.disk_chain import own_chain
@@ -43,6 +51,7 @@ def observe(host: Host, lineage: str, recorded: State | None = None) -> Observat
         warnings=host.warnings,
         site_networks=tuple(site_network(host, each) for each in networks if each.owner is None),
         public_bridge=public_bridge(host),
+        volumes=_volumes(host, lineage, disks),
     )
 
 
@@ -52,6 +61,15 @@ def _image(host: Host, digest: str, found: _Volumes) -> ObservedImage:
         digest=digest,
         whole=names.complete_marker(digest) in found,
         parts=tuple((part, size) for part, size in sorted(sizes.items()) if size != volumes.MISSING_FILE),
+    )
+
+
+def _volumes(host: Host, lineage: str, disks: _Volumes) -> tuple[ObservedVolume, ...]:
+    kept = {name: parts for name in disks if (parts := names.parse_kept(name)) is not None and parts[1] == lineage}
+    return tuple(
+        ObservedVolume(address=names.volume_address(host.site.name, parts[0]), size_bytes=volumes.capacity_bytes(disks[name]))
+        for name, parts in sorted(kept.items())
+        if _exists(disks[name])
     )
 
 
@@ -80,6 +98,7 @@ class _Nodes:
         self._recorded = recorded
         self._records = _by_uuid(recorded, host.site.name)
         self._generations = _orphaned(host, lineage, disks)
+        self._extra = _extra_disks(lineage, disks)
         self._layers = _layers(host, lineage, disks, all_layers=all_layers)
 
     def observed(self) -> tuple[ObservedNode, ...]:
@@ -127,6 +146,7 @@ class _Nodes:
             saved=domain.saved,
             autostart=domain.autostart,
             op=owner.op,
+            disks=self._extra.get((node, owner.generation), ()),
             **comparison._asdict(),
         )
 
@@ -145,6 +165,7 @@ class _Nodes:
             status="undefined",
             disk=address in self._generations,
             layers=layers,
+            disks=self._extra.get((address.rpartition("/")[2], generation), ()),
             remedy=f"qemu-img commit {layers[0].file} && rm {layers[0].file} (on the host)" if len(layers) == 1 else "",
         )
 
@@ -165,6 +186,17 @@ def _by_uuid(recorded: State | None, site: str) -> dict[str, Record]:
         return {}
     nodes = (record for record in recorded.records if isinstance(record.resource, Node) and record.resource.site == site)
     return {record.mark(recorded.lineage).uuid: record for record in nodes}
+
+
+def _extra_disks(lineage: str, disks: _Volumes) -> dict[tuple[str, int], tuple[ObservedDisk, ...]]:
+    """The further disks of nodes, by the node's name at its creation and generation."""
+    found: dict[tuple[str, int], tuple[ObservedDisk, ...]] = defaultdict(tuple)
+    for name, volume in sorted(disks.items()):
+        extra = names.parse_extra_disk(name)
+        if extra is not None and extra[0].short == lineage[:8] and _exists(volume):
+            disk = ObservedDisk(name=extra[1], size_bytes=volumes.capacity_bytes(volume))
+            found[extra[0].node, extra[0].generation] += (disk,)
+    return found
 
 
 def _orphaned(host: Host, lineage: str, disks: _Volumes) -> dict[str, int]:

@@ -20,12 +20,14 @@ from pragmaspec.providers.base import (
     Provider,
     StageRequest,
     StorageRefresh,
+    VolumeStorage,
 )
 from pragmaspec.providers.libvirt import volumes
 from pragmaspec.providers.libvirt.clean import clean
 from pragmaspec.providers.libvirt.domains.boot import boot, check_boot
 from pragmaspec.providers.libvirt.domains.console import console
 from pragmaspec.providers.libvirt.domains.diagnostics import collect_diagnostics, console_log
+from pragmaspec.providers.libvirt.domains.extra_disks import allocate_volume, grow_disks
 from pragmaspec.providers.libvirt.domains.power import resume, set_autostart, shutdown
 from pragmaspec.providers.libvirt.errors import translated
 from pragmaspec.providers.libvirt.host import Host
@@ -35,13 +37,15 @@ from pragmaspec.providers.libvirt.images.stage import stage_image
 from pragmaspec.providers.libvirt.inventory import take_inventory
 from pragmaspec.providers.libvirt.networks.allocate import allocate, find_attached
 from pragmaspec.providers.libvirt.observe import observe
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import IdentityKind, LibvirtSite
 from pragmaspec.state_model import State
 from pragmaspec.typing import override
 
 
-class LibvirtProvider(Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, AutostartControl, ImageListing, StorageRefresh):
+class LibvirtProvider(
+    Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, AutostartControl, ImageListing, StorageRefresh, VolumeStorage
+):
     """One hypervisor host, local or remote, through libvirt-python alone. Connects on first use."""
 
     def __init__(self, site: LibvirtSite) -> None:
@@ -60,6 +64,7 @@ class LibvirtProvider(Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, A
             autostart=self,
             image_listing=self,
             storage_refresh=self,
+            volume_storage=self,
         )
 
     @property
@@ -96,6 +101,16 @@ class LibvirtProvider(Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, A
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         with self._translated(f"allocate {wanted.cluster}"):
             return allocate(self._host, wanted, mark)
+
+    @override
+    def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
+        with self._translated(f"allocate volume {volume.name}"):
+            return allocate_volume(self._host, volume, mark)
+
+    @override
+    def grow_disks(self, node: Node, mark: Mark) -> None:
+        with self._translated(f"grow the disks of {node.name}"):
+            grow_disks(self._host, node, mark)
 
     @override
     def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:

@@ -45,6 +45,11 @@ def overlay_xml(name: str, capacity_bytes: int, base: str, base_format: Literal[
     return to_text(volume)
 
 
+def empty_xml(name: str, capacity_bytes: int) -> str:
+    """An empty qcow2 disk that grows with its contents."""
+    return to_text(_volume(name, capacity_bytes, "qcow2", PRIVATE))
+
+
 def raw_xml(name: str, capacity_bytes: int, mode: str) -> str:
     """A sparse file of ``capacity_bytes`` zeros, the target of an upload."""
     return to_text(_volume(name, capacity_bytes, "raw", mode))
@@ -115,6 +120,20 @@ def refresh(host: Host, limit_s: float = REFRESH_LIMIT_S) -> None:
             time.sleep(POLL_S)
         else:
             return
+
+
+def capacity_bytes(volume: libvirt.virStorageVol) -> int:
+    """The capacity of a listed volume; 0 when it is gone."""
+    with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        return int(volume.info()[1])
+    return 0
+
+
+def grow(host: Host, volume: libvirt.virStorageVol, wanted_bytes: int) -> None:
+    """Grow a volume that no running machine uses. Large enough: no effect."""
+    if capacity_bytes(volume) < wanted_bytes and not host.connection.is_test_driver:
+        # libvirt has qemu-img probe the format; our disks are qcow2 by their headers, which no guest can write to.
+        volume.resize(wanted_bytes, 0)
 
 
 def allocated_bytes(host: Host, name: str) -> int:

@@ -47,6 +47,9 @@ class PlanLines:
             if isinstance(resource, StagedImage)
         }
         """Names of the plan's images by digest."""
+        self._removed_volumes = frozenset(
+            action.resource.name for action in plan.actions if isinstance(action.resource, Volume) and action.verb == "clean"
+        )
 
     def line(self, entry: ResourceActions) -> PlanLine:
         """Return the line of one resource."""
@@ -90,7 +93,10 @@ class PlanLines:
             return self._image_details(action, resource)
         if isinstance(resource, Allocation):
             return " · ".join((*map(grant_text, resource.public), *map(network_text, resource.networks)))
-        return _node_details(resource, with_disk=action.verb == "clean")
+        if action.verb != "clean":
+            return _node_details(resource, with_disk=False)
+        kept = (f"keeps volume {name}" for name in resource.volumes if name not in self._removed_volumes)
+        return " · ".join((_node_details(resource, with_disk=True), *kept))
 
     def _image_details(self, action: Action, image: StagedImage) -> str:
         preposition = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_STAGED else "into"
@@ -151,7 +157,6 @@ def _node_details(node: Node, *, with_disk: bool) -> str:
     if with_disk:
         parts.append(f"{size(node.disk_bytes)} disk")
         parts += map(disk_text, node.own_disks)
-        parts += (f"keeps volume {name}" for name in node.volumes)
     elif node.disks:
         parts += map(disk_text, node.disks)
     if private is not None:

@@ -7,6 +7,9 @@ from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, RoleModel, 
 from pragmaspec.spec.models.roles import NodeSet, node_entries, node_sets
 from pragmaspec.spec.yaml.tree import TreePath
 
+DISKS_MAX = 20
+"""Maximum number of further disks of a node, each of which needs a slot of its virtual machine."""
+
 
 def disk_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
     """Yield the findings in the disks of the cluster at ``at``."""
@@ -15,6 +18,8 @@ def disk_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
 
 
 def _mount_findings(at: TreePath, nodes: RoleModel) -> Iterator[Finding]:
+    if len(nodes.disks) > DISKS_MAX:
+        yield Finding(at, "Too many disks", f"A node can have at most {DISKS_MAX} further disks. Remove some.", at_key=True)
     holders: dict[str, str] = {}
     for name, disk in nodes.disks.items():
         path: TreePath = (*at, name, "mount")

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from pragmaspec.planning.desired import mac_address
-from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode
+from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster
-from pragmaspec.resources import Allocation, Blob, Network, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.resources import Allocation, Blob, Network, Node, PublicGrant, Resource, StagedImage, Volume
 from pragmaspec.state_model import Record, State
 
 PROBLEM = "found at the site without a record"
@@ -25,6 +25,8 @@ def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
     seen = orphan.seen
     if isinstance(seen, ObservedNode):
         resource: Resource = _node(orphan, seen, asked if isinstance(asked, Node) else None)
+    elif isinstance(seen, ObservedVolume):
+        resource = _volume(orphan, seen, asked if isinstance(asked, Volume) else None)
     elif isinstance(seen, ObservedAllocation):
         resource = _allocation(orphan, seen, asked if isinstance(asked, Allocation) else None)
     else:
@@ -41,14 +43,14 @@ def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
 
 def with_current_address(orphan: Orphan, state: State) -> Orphan:
     """Return ``orphan`` at its current address, if ``state`` records its cluster or site under a new name."""
-    if orphan.seen is None:
+    if orphan.seen is None or orphan.kind == "volume":
         return orphan
     made_site, made_cluster, *_ = orphan.address.split("/")
     site = orphan.site
     for record in state.records:
         resource = record.resource
         if (
-            not isinstance(resource, StagedImage)
+            not isinstance(resource, StagedImage | Volume)
             and resource.site == site
             and record.origin.split("/")[:2] == [made_site, made_cluster]
         ):
@@ -154,6 +156,13 @@ def _allocation(orphan: Orphan, seen: ObservedAllocation, asked: Allocation | No
         networks=tuple(Network(name=name, cidr=_UNKNOWN_NETWORK, vlan=vlans.get(name)) for name in names),
         public=tuple(PublicGrant(node=f"{cluster}-frontend", address=address, prefix=32) for address in seen.public),
     )
+
+
+def _volume(orphan: Orphan, seen: ObservedVolume, asked: Volume | None) -> Volume:
+    if asked is not None:
+        return replace(asked, size_bytes=seen.size_bytes)
+    # Its file system is unknown, so that any is accepted.
+    return Volume(site=orphan.site, name=orphan.address.rpartition("/")[2], size_bytes=seen.size_bytes, format="none")
 
 
 def _image(orphan: Orphan) -> StagedImage:

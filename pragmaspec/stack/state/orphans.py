@@ -108,7 +108,7 @@ def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | N
     """Return the wanted resources at the addresses of ``part``."""
     if wanted is None:
         return {}
-    asked = {(orphan.site, orphan.address.split("/")[1]) for orphan in part if orphan.kind != "image"}
+    asked = {(orphan.site, orphan.address.split("/")[1]) for orphan in part if orphan.kind in ("node", "allocation")}
     clusters = [cluster.name for cluster in wanted.clusters if (cluster.site, cluster.name) in asked]
     digests = {orphan.digest for orphan in part if orphan.kind == "image"}
     images = [cluster.name for cluster in wanted.clusters for image in wanted.images_of(cluster) if image.digest in digests]

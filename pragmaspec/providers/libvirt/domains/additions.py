@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from copy import deepcopy
 from xml.etree.ElementTree import Element, SubElement
 
-from pragmaspec.providers.libvirt.domains.definition import OWN_DISKS, attribute, disk_target, interface_mac, own_macs, source_of
+from pragmaspec.providers.libvirt.domains.definition import (
+    attribute,
+    disk_label,
+    disk_target,
+    interface_mac,
+    is_extra_disk,
+    is_own_disk,
+    own_macs,
+    source_of,
+)
 from pragmaspec.providers.libvirt.metadata import is_owner
 
 _SIZE = frozenset(("memory", "currentMemory", "maxMemory", "vcpu", "cpu"))
@@ -91,7 +100,7 @@ def _added_devices(wanted: Element, found: Element) -> Iterator[Element]:
 def _is_own(device: Element, macs: frozenset[str], *, first: bool) -> bool:
     match device.tag:
         case "disk":
-            return disk_target(device) in OWN_DISKS
+            return is_own_disk(device)
         case "interface":
             return interface_mac(device) in macs
         case "serial" | "rng" | "memballoon":
@@ -130,12 +139,14 @@ def _own_devices(wanted: Element, found: Element) -> Iterator[tuple[Element, Ele
 
 
 def _identity(device: Element) -> tuple[str, str]:
-    return device.tag, disk_target(device) if device.tag == "disk" else interface_mac(device)
+    return device.tag, disk_label(device) if device.tag == "disk" else interface_mac(device)
 
 
 def _extras(device: Element) -> list[Element]:
     """Undeclared children of a node's own disk or interface: limits, filters."""
     declared = _DISK_DECLARED if device.tag == "disk" else _INTERFACE_DECLARED
+    if device.tag == "disk" and is_extra_disk(device):
+        declared |= {"serial"}
     return [child for child in device if child.tag not in declared]
 
 

@@ -15,6 +15,7 @@ from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains.boot_disk import create_filled_overlay, create_overlay
 from pragmaspec.providers.libvirt.domains.expected import domain_config, interface_link, staged_paths
+from pragmaspec.providers.libvirt.domains.extra_disks import create_extra_disks, remove_discarded_disks, require_volumes
 from pragmaspec.providers.libvirt.domains.hotplug import after_attach
 from pragmaspec.providers.libvirt.domains.kvm_probe import kvm_stopped, resolve_virt_type
 from pragmaspec.providers.libvirt.domains.lookup import require_own_or_free
@@ -62,8 +63,9 @@ def boot(host: Host, request: BootRequest) -> Outputs:
 
 
 def check_boot(host: Host, request: BootRequest) -> None:
-    """Raise SiteError when the image or a network of the node is missing."""
+    """Raise SiteError when the image, a volume or a network of the node is missing."""
     _require_image(host, request.image)
+    require_volumes(host, request)
     links = [(nic.network, interface_link(request, nic)) for nic in request.node.nics]
     _require_networks(host, request.node, [link for _, link in links])
     for name, link in links:
@@ -77,10 +79,12 @@ def _start(host: Host, existing: ExistingDomain | None, config: DomainConfig, re
     prepare_start(host, existing, config, request)
     if existing is None or not existing.starts_from_layer:
         _create_disk(host, request, config)
+    create_extra_disks(host, request)
     if existing is None or not existing.saved or request.discard_memory:
         _create_files(host, request)
     with _kvm_advice(host, request.node.name):
         handle = _redefine(host, existing, config, request)
+        remove_discarded_disks(host, request)
         _run(host, handle, request)
         if config.platform.virt_type == "kvm" and kvm_stopped(host, handle):
             handle.destroy()
@@ -192,9 +196,7 @@ def _check_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
             f"{name} at site {host.site.name} is based on {backing or 'no image'}, the plan wants {base}; it was not "
             f"touched. If its data is not needed: virsh -c {host.site.uri} vol-delete --pool {host.site.pool} {name}",
         )
-    if int(root.findtext("capacity", "0")) < wanted_bytes and not host.connection.is_test_driver:
-        # libvirt has qemu-img probe the format; our overlay is qcow2 by its header, which no guest can write to.
-        volume.resize(wanted_bytes, 0)
+    volumes.grow(host, volume, wanted_bytes)
 
 
 def _redefine(host: Host, existing: ExistingDomain | None, config: DomainConfig, request: BootRequest) -> libvirt.virDomain:

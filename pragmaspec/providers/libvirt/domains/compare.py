@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pragmaspec.planning.observed import Difference, Layer, MachineStatus
 from pragmaspec.providers.libvirt.domains.additions import additions, transient_additions
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB, differences, memory_kib
-from pragmaspec.providers.libvirt.domains.disk_chain import layers, own_chain, snapshot_files
+from pragmaspec.providers.libvirt.domains.disk_chain import extra_layers, layers, own_chain, snapshot_files
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, cpus
 from pragmaspec.providers.libvirt.domains.power_states import BOOTING, BY_USER, status_of
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
@@ -31,7 +31,9 @@ def compare_domain(host: Host, domain: ObservedDomain, config: DomainConfig) -> 
     named = _snapshots(domain)
     defined, active = own_chain(domain.definition), () if domain.active is None else own_chain(domain.active)
     both = (layers(files, config.disk, config.base, named, host.directory) for files in (active, defined))
-    found = tuple(dict.fromkeys(layer for each in both for layer in each))
+    roots = (root for root in (domain.active, domain.definition) if root is not None)
+    extra = (extra_layers(root, named, host.directory) for root in roots)
+    found = tuple(dict.fromkeys(layer for each in (*both, *extra) for layer in each))
     above = {layer.snapshot for layer in found}
     others = [_describe_snapshot(name, named) for name in dict.fromkeys(named.values()) if name not in above]
     return Comparison(
@@ -99,7 +101,7 @@ def _describe_snapshot(name: str, named: dict[str, str]) -> str:
 
 def _remedy(host: Host, domain: ObservedDomain, config: DomainConfig, found: tuple[Layer, ...]) -> str:
     """The command that merges the layers into the disk, which libvirt does while the machine runs."""
-    if not found or not found[0].above:
+    if not found or not found[0].above or any(layer.file not in own_chain(domain.definition) for layer in found):
         return ""
     virsh = f"virsh -c {host.site.uri}"
     start = "" if domain.running else f"{virsh} start {domain.name} && "

@@ -4,6 +4,7 @@ One function reads both sides: the generated XML, and libvirt's version of it wi
 Format: https://libvirt.org/formatdomain.html.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from xml.etree.ElementTree import Element
@@ -100,6 +101,7 @@ OWN_DISK = "vda"
 """The target of the node's own disk."""
 OWN_DISKS = (OWN_DISK, "vdb")
 """The targets of the node's own disk and of its seed."""
+_EXTRA_TARGET = re.compile("vda[a-z]")
 
 
 def memory_kib(element: Element | None) -> int:
@@ -120,6 +122,16 @@ def source_of(device: Element) -> str:
     if source.get("volume"):
         return f"{source.get('pool')}/{source.get('volume')}"
     return next((source.get(name, "") for name in ("file", "dev", "dir", "name") if source.get(name)), "")
+
+
+def disk_files(disk: Element) -> tuple[str, ...]:
+    """The files of a disk in its definition, from the active one down its backing chain."""
+    files = [source_of(disk)]
+    backing = disk.find("backingStore")
+    while backing is not None:
+        files.append(source_of(backing))
+        backing = backing.find("backingStore")
+    return tuple(filter(None, files))
 
 
 def disk_target(disk: Element) -> str:
@@ -226,8 +238,9 @@ def _cpu(domain: Element, *, whole: bool) -> dict[str, str]:
 
 def _disks(domain: Element, *, whole: bool) -> Iterator[tuple[str, str]]:
     for disk in own_disks(domain):
-        target = disk_target(disk)
-        yield f"disk {target}", source_of(disk)
+        target = disk_label(disk)
+        # Snapshots of a further disk are on top of its file, as are those of the node's own disk.
+        yield f"disk {target}", disk_files(disk)[-1] if is_extra_disk(disk) and disk_files(disk) else source_of(disk)
         driver = disk.find("driver")
         drive = dict(driver.attrib) if driver is not None else {}
         settings = [disk.get("device", "disk"), attribute(disk, "target", "bus"), drive.pop("type", "raw")]
@@ -238,8 +251,33 @@ def _disks(domain: Element, *, whole: bool) -> Iterator[tuple[str, str]]:
 
 
 def own_disks(domain: Element) -> list[Element]:
-    """The disks of every node: its own and its seed."""
-    return [disk for disk in domain.findall("devices/disk") if disk_target(disk) in OWN_DISKS]
+    """The disks that pragmaspec declares: the node's own, its seed, and further ones."""
+    return [disk for disk in domain.findall("devices/disk") if is_own_disk(disk)]
+
+
+def is_own_disk(disk: Element) -> bool:
+    """True for the node's own disk, its seed, and its further disks."""
+    return disk_target(disk) in OWN_DISKS or is_extra_disk(disk)
+
+
+def is_own_target(target: str) -> bool:
+    """True for the targets of the disks that pragmaspec declares."""
+    return target in OWN_DISKS or _EXTRA_TARGET.fullmatch(target) is not None
+
+
+def is_extra_disk(disk: Element) -> bool:
+    """True for a further disk of a node. A manually attached one has neither such a target nor a serial number."""
+    return _EXTRA_TARGET.fullmatch(disk_target(disk)) is not None and bool(disk.findtext("serial", "").strip())
+
+
+def extra_target(index: int) -> str:
+    """The target of a node's further disk: one that a disk without a chosen target never gets."""
+    return f"vda{chr(ord('a') + index)}"
+
+
+def disk_label(disk: Element) -> str:
+    """The name of a disk in texts: the serial number of a further one, else its target."""
+    return disk.findtext("serial", "").strip() if is_extra_disk(disk) else disk_target(disk)
 
 
 def _interfaces(domain: Element, macs: AbstractSet[str], *, whole: bool) -> Iterator[tuple[str, str]]:

@@ -4,27 +4,35 @@ from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element
 
 from pragmaspec.planning.observed import Layer
-from pragmaspec.providers.libvirt.domains.definition import OWN_DISK, OWN_DISKS, disk_target, own_disks, source_of
-
-
-def chain(disk: Element) -> tuple[str, ...]:
-    """The files of a disk in its definition, from the active one down its backing chain."""
-    files = [source_of(disk)]
-    backing = disk.find("backingStore")
-    while backing is not None:
-        files.append(source_of(backing))
-        backing = backing.find("backingStore")
-    return tuple(filter(None, files))
+from pragmaspec.providers.libvirt.domains.definition import (
+    OWN_DISK,
+    disk_files,
+    disk_target,
+    is_extra_disk,
+    is_own_target,
+    own_disks,
+    source_of,
+)
 
 
 def all_files(domain: Element, *, own: bool) -> set[str]:
     """All files of the domain's disks; with ``own``, of the disks of every node only."""
-    return {file for disk in (own_disks(domain) if own else domain.findall("devices/disk")) for file in chain(disk)}
+    return {file for disk in (own_disks(domain) if own else domain.findall("devices/disk")) for file in disk_files(disk)}
 
 
 def own_chain(domain: Element) -> tuple[str, ...]:
     """The files of the node's own disk."""
-    return next((chain(disk) for disk in own_disks(domain) if disk_target(disk) == OWN_DISK), ())
+    return next((disk_files(disk) for disk in own_disks(domain) if disk_target(disk) == OWN_DISK), ())
+
+
+def extra_layers(domain: Element, snapshots: Mapping[str, str], pool: str) -> tuple[Layer, ...]:
+    """The files above the further disks of the node, newest first."""
+    files = [disk_files(disk)[:-1] for disk in own_disks(domain) if is_extra_disk(disk)]
+    return tuple(
+        Layer(file=file, snapshot=snapshots.get(file, ""), stays=file.rpartition("/")[0] != pool)
+        for each in files
+        for file in each
+    )
 
 
 def layers(chain_files: Iterable[str], disk: str, base: str, snapshots: Mapping[str, str], pool: str) -> tuple[Layer, ...]:
@@ -47,7 +55,7 @@ def snapshot_files(snapshot: Element) -> dict[str, str]:
     Files for a manually attached disk are not included.
     """
     name = snapshot.findtext("name", "")
-    disks = [disk for disk in snapshot.findall("disks/disk") if disk.get("name") in OWN_DISKS]
+    disks = [disk for disk in snapshot.findall("disks/disk") if is_own_target(disk.get("name", ""))]
     found = [source_of(disk) for disk in disks if disk.get("snapshot") == "external"]
     memory = snapshot.find("memory")
     found += [memory.get("file", "")] if memory is not None else []

@@ -1,5 +1,6 @@
 """The configuration of a node's domain at a host: as requested for a boot, and as recorded."""
 
+from collections.abc import Iterator
 from typing import get_args
 
 from msgspec.structs import replace
@@ -8,10 +9,17 @@ from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.firmware import offered_firmware
-from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainConfig, GuestPlatform, InterfaceLink, VirtType
+from pragmaspec.providers.libvirt.domains.xml import (
+    DirectKernel,
+    DomainConfig,
+    ExtraDisk,
+    GuestPlatform,
+    InterfaceLink,
+    VirtType,
+)
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks.xml import attachment
-from pragmaspec.resources import Allocation, Nic, Node, StagedImage
+from pragmaspec.resources import Allocation, Mark, Nic, Node, StagedImage
 from pragmaspec.state_model import Record, State
 
 
@@ -40,6 +48,7 @@ def recorded_config(host: Host, state: State, record: Record, found_type: str) -
         mark=record.mark(state.lineage),
         seed=b"",
         allocation_created_as=granted.original_address,
+        volumes=_volume_marks(state, node),
     )
     known = host.known_virt_type
     probed = next((each for each in get_args(VirtType) if each == found_type), host.virt_type)
@@ -47,6 +56,11 @@ def recorded_config(host: Host, state: State, record: Record, found_type: str) -
         return domain_config(host, request, known or probed)
     except SiteError:
         return None  # An interface on a network outside the allocation: its record is older than that of the allocation.
+
+
+def _volume_marks(state: State, node: Node) -> tuple[tuple[str, Mark], ...]:
+    records = ((name, state.record(f"{node.site}/volume/{name}")) for name in node.volumes)
+    return tuple((name, record.mark(state.lineage)) for name, record in records if record is not None)
 
 
 def domain_config(host: Host, request: BootRequest, virt_type: VirtType) -> DomainConfig:
@@ -64,8 +78,24 @@ def domain_config(host: Host, request: BootRequest, virt_type: VirtType) -> Doma
         console_log=host.path(names.console_volume(node.name, mark)),
         links=tuple(interface_link(request, nic) for nic in node.nics),
         direct=_direct(image, image_paths),
+        extra_disks=tuple(_extra_disks(host, request)),
         nvram=host.path(names.nvram_volume(node.name, mark)) if node.firmware == "uefi" else "",
     )
+
+
+def _extra_disks(host: Host, request: BootRequest) -> Iterator[ExtraDisk]:
+    """The further disks of the node. Raises SiteError when the mark of a volume is unknown."""
+    node, marks = request.node, dict(request.volumes)
+    for disk in node.disks:
+        if not disk.volume:
+            file = names.extra_disk_volume(node.name, disk.name, request.mark)
+        elif disk.volume in marks:
+            file = names.kept_volume(marks[disk.volume])
+        else:
+            raise SiteError(
+                "A node's volume is not recorded", f"{node.name} needs volume {disk.volume}, which is not recorded. Plan again."
+            )
+        yield ExtraDisk(serial=disk.name, file=host.path(file))
 
 
 def _platform(host: Host, node: Node, virt_type: VirtType) -> GuestPlatform:

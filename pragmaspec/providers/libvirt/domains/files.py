@@ -89,7 +89,7 @@ def _is_the_node(found: names.NodeVolume, node: Node, mark: Mark) -> bool:
 
 
 def _is_shared(name: str) -> bool:
-    return names.is_marker(name) or names.is_image_part(name)
+    return names.is_marker(name) or names.is_image_part(name) or names.is_kept(name)
 
 
 def _domain_files(host: Host, domain: libvirt.virDomain) -> frozenset[str]:

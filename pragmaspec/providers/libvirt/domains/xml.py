@@ -5,6 +5,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.providers.libvirt import names
+from pragmaspec.providers.libvirt.domains.definition import extra_target
 from pragmaspec.providers.libvirt.metadata import NAMESPACE, add_domain_owner
 from pragmaspec.providers.libvirt.xml import to_text
 from pragmaspec.resources import STANDARD_MTU, Mark, Node
@@ -48,6 +49,13 @@ class DirectKernel(Frozen, frozen=True):
     cmdline: str = ""
 
 
+class ExtraDisk(Frozen, frozen=True):
+    """A further disk: its serial number, and the path of its qcow2 file."""
+
+    serial: str
+    file: str
+
+
 class DomainConfig(Frozen, frozen=True):
     """The configuration of a domain. Paths are absolute and at the site."""
 
@@ -65,6 +73,7 @@ class DomainConfig(Frozen, frozen=True):
     direct: DirectKernel | None = None
     nvram: str = ""
     """The file of the UEFI firmware's variables; libvirt creates it."""
+    extra_disks: tuple[ExtraDisk, ...] = ()
 
     @property
     def boots_with_uefi(self) -> bool:
@@ -159,6 +168,8 @@ def _devices(domain: Element, config: DomainConfig) -> None:
     devices = _add(domain, "devices")
     _disk(devices, config)
     _seed(devices, config.seed)
+    for index, disk in enumerate(config.extra_disks):
+        _extra_disk(devices, disk, extra_target(index))
     if _is_pc(config.platform):
         _add(devices, "controller", type="usb", model="none")
     for link in config.links:
@@ -196,6 +207,15 @@ def _seed(devices: Element, path: str) -> None:
     _add(disk, "backingStore")
     _add(disk, "target", dev="vdb", bus="virtio")
     _add(disk, "readonly")
+
+
+def _extra_disk(devices: Element, extra: ExtraDisk, target: str) -> None:
+    disk = _add(devices, "disk", type="file", device="disk")
+    _add(disk, "driver", name="qemu", type="qcow2", discard="unmap")
+    _add(disk, "source", file=extra.file)
+    _add(disk, "backingStore")
+    _add(disk, "target", dev=target, bus="virtio")
+    _add(disk, "serial", extra.serial)
 
 
 def _interface(devices: Element, link: InterfaceLink) -> None:

@@ -1,0 +1,196 @@
+"""The contract of sites with further disks and volumes: one test per statement of ``VolumeStorage`` in ``providers/base.py``."""
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.errors import SiteConflictError, SiteError, SiteInUseError
+from pragmaspec.planning.observed import ObservedDisk
+from pragmaspec.providers.base import VolumeStorage
+from pragmaspec.resources import Disk, Node
+from pragmaspec.testing.subject import Subject
+
+SCRATCH = Disk(name="scratch", size_bytes=2**20, mount="/scratch")
+HOME = Disk(name="home", size_bytes=2**21, mount="/home", volume="home")
+
+
+def storage_of(subject: Subject) -> VolumeStorage:
+    """Return the ability, or skip the test."""
+    storage: VolumeStorage = subject.require("volume_storage")
+    return storage
+
+
+def disks_of(subject: Subject) -> tuple[ObservedDisk, ...]:
+    """Return the disks of the only machine."""
+    (node,) = subject.observed().nodes
+    return node.disks
+
+
+def volumes_of(subject: Subject) -> dict[str, int]:
+    """Return the sizes of the stack's volumes by address."""
+    return {volume.address: volume.size_bytes for volume in subject.observed().volumes}
+
+
+def node_with(subject: Subject, *disks: Disk, name: str = "hello-frontend") -> Node:
+    """Return a node with further disks."""
+    return replace(subject.node(name), disks=disks)
+
+
+def stop(subject: Subject, node: Node) -> None:
+    """Switch a node off."""
+    subject.provider.shutdown(node, subject.boot_request(node).mark, grace_s=0)
+
+
+def test_boot_creates_the_disks_of_a_node(subject: Subject) -> None:
+    storage_of(subject)
+    subject.prepare()
+    node = node_with(subject, SCRATCH)
+    for _ in range(2):
+        subject.boot(node)
+        assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
+    assert subject.held()[2] == node.disk_bytes + 2**20
+    stop(subject, node)
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
+
+
+def test_clean_removes_the_disks_of_a_node(subject: Subject) -> None:
+    storage_of(subject)
+    subject.prepare()
+    node = node_with(subject, SCRATCH)
+    subject.boot(node)
+    subject.provider.clean(node, subject.boot_request(node).mark)
+    assert subject.observed().nodes == ()
+    assert subject.held() == (0, 0, 0)
+
+
+def test_disks_grow_while_the_machine_runs_and_never_shrink(subject: Subject) -> None:
+    storage = storage_of(subject)
+    subject.prepare()
+    node = node_with(subject, SCRATCH)
+    subject.boot(node)
+    larger = node_with(subject, replace(SCRATCH, size_bytes=2**22))
+    mark = subject.boot_request(node).mark
+    if subject.faithful:
+        for _ in range(2):
+            storage.grow_disks(larger, mark)
+            assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
+        storage.grow_disks(node, mark)
+        assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
+    with pytest.raises(SiteError):
+        storage.grow_disks(node_with(subject, replace(SCRATCH, name="other")), mark)
+
+
+def test_grow_disks_requires_the_machine(subject: Subject) -> None:
+    with pytest.raises(SiteError):
+        storage_of(subject).grow_disks(node_with(subject, SCRATCH), subject.mark(subject.node()))
+
+
+def test_boot_removes_only_discarded_disks(subject: Subject) -> None:
+    storage_of(subject)
+    subject.prepare()
+    node = node_with(subject, SCRATCH, replace(SCRATCH, name="second"))
+    subject.boot(node)
+    stop(subject, node)
+    fewer = node_with(subject, SCRATCH)
+    subject.boot(fewer)
+    assert {disk.name for disk in disks_of(subject)} == {"scratch", "second"}, "nothing is removed unasked"
+    stop(subject, node)
+    subject.provider.boot(replace(subject.boot_request(fewer), discard_disks=("second",)))
+    assert {disk.name for disk in disks_of(subject)} == {"scratch"}
+
+
+def test_boot_replaces_a_discarded_disk(subject: Subject) -> None:
+    storage_of(subject)
+    subject.prepare()
+    node = node_with(subject, replace(SCRATCH, size_bytes=2**22))
+    subject.boot(node)
+    stop(subject, node)
+    smaller = node_with(subject, SCRATCH)
+    subject.boot(smaller)
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),), "a disk is not made smaller unasked"
+    stop(subject, node)
+    subject.provider.boot(replace(subject.boot_request(smaller), discard_disks=("scratch",)))
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
+
+
+def test_allocate_volume_is_idempotent_and_grows(subject: Subject) -> None:
+    storage = storage_of(subject)
+    volume = subject.volume()
+    for _ in range(2):
+        storage.allocate_volume(volume, subject.mark(volume))
+        assert volumes_of(subject) == {volume.address: 2**21}
+    uses = [(use.value, use.lineage, use.address) for use in subject.provider.inventory().volumes]
+    assert ("home", subject.lineage, volume.address) in uses
+    assert subject.held() == (0, 0, 2**21)
+    if subject.faithful:
+        storage.allocate_volume(subject.volume(size_bytes=2**22), subject.mark(volume))
+        storage.allocate_volume(volume, subject.mark(volume))
+        assert volumes_of(subject) == {volume.address: 2**22}
+
+
+def test_a_volume_of_another_stack_is_a_conflict(subject: Subject) -> None:
+    storage = storage_of(subject)
+    volume = subject.volume()
+    storage.allocate_volume(volume, subject.mark(volume))
+    other = subject.other()
+    with pytest.raises(SiteConflictError) as refusal:
+        storage.allocate_volume(volume, other.mark(volume))
+    assert subject.lineage[:8] in str(refusal.value)
+    assert volumes_of(other) == {}
+    subject.provider.clean(volume, other.mark(volume))
+    assert volumes_of(subject) == {volume.address: 2**21}
+
+
+def test_a_volume_survives_its_node(subject: Subject) -> None:
+    storage = storage_of(subject)
+    subject.prepare()
+    volume = subject.volume()
+    storage.allocate_volume(volume, subject.mark(volume))
+    node = node_with(subject, HOME)
+    subject.boot(node)
+    assert disks_of(subject) == (), "a volume does not belong to the machine"
+    subject.provider.clean(node, subject.boot_request(node).mark)
+    assert volumes_of(subject) == {volume.address: 2**21}
+    for _ in range(2):
+        subject.provider.clean(volume, subject.mark(volume))
+        assert volumes_of(subject) == {}
+
+
+def test_an_attached_volume_grows_and_is_not_removed(subject: Subject) -> None:
+    storage = storage_of(subject)
+    subject.prepare()
+    volume = subject.volume()
+    storage.allocate_volume(volume, subject.mark(volume))
+    node = node_with(subject, HOME)
+    subject.boot(node)
+    if subject.faithful:
+        storage.allocate_volume(subject.volume(size_bytes=2**22), subject.mark(volume))
+        assert volumes_of(subject) == {volume.address: 2**22}
+    with pytest.raises(SiteInUseError) as refusal:
+        subject.provider.clean(volume, subject.mark(volume))
+    assert "hello-frontend" in str(refusal.value)
+
+
+def test_boot_requires_the_volumes_of_the_node(subject: Subject) -> None:
+    storage_of(subject)
+    subject.prepare()
+    with pytest.raises(SiteError):
+        subject.boot(node_with(subject, HOME))
+    assert subject.observed().nodes == ()
+
+
+def test_a_volume_has_one_running_user(subject: Subject) -> None:
+    storage = storage_of(subject)
+    subject.prepare()
+    volume = subject.volume()
+    storage.allocate_volume(volume, subject.mark(volume))
+    first, second = node_with(subject, HOME), node_with(subject, HOME, name="hello-compute-0")
+    subject.boot(first)
+    with pytest.raises(SiteConflictError) as refusal:
+        subject.boot(second)
+    assert "hello-frontend" in str(refusal.value)
+    stop(subject, first)
+    subject.boot(second)
+    assert {node.address.rpartition("/")[2]: node.status for node in subject.observed().nodes} == {
+        "hello-frontend": "off",
+        "hello-compute-0": "running",
+    }

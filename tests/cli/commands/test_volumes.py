@@ -1,0 +1,66 @@
+"""``list volume`` and the removal of volumes by ``clean``."""
+
+from tests.cli.harness import CommandLine
+
+HOME = "disks: {home: {size: 20 GiB, mount: /home, keep: true}}"
+NAME = "hello-frontend-home"
+
+
+def _cluster(cli: CommandLine) -> None:
+    text = cli.spec().read_text()
+    (cli.directory / "cluster.yaml").write_text(text.replace("frontend: {", f"frontend: {{{HOME}, "))
+    cli("apply", "-y")
+
+
+def _volumes(cli: CommandLine) -> list[tuple[str, str | None]]:
+    return [(each["name"], each["used_by"]) for each in cli("list", "volume", "--json").json["volumes"]]
+
+
+def test_a_volume_outlives_its_cluster(cli: CommandLine) -> None:
+    _cluster(cli)
+    assert _volumes(cli) == [(NAME, "hello-frontend")]
+    assert f"keeps volume {NAME}" in cli("clean", "hello", "--shutdown").out
+    assert _volumes(cli) == [(NAME, None)]
+    assert "unused" in cli("list", "volume").out
+    assert "No clusters" in cli("list", "cluster").out
+    assert f"allocate  {NAME}" not in cli("apply", "-y").out
+    assert _volumes(cli) == [(NAME, "hello-frontend")]
+
+
+def test_a_volume_is_removed_by_name_and_with_consent(cli: CommandLine) -> None:
+    _cluster(cli)
+    assert "A volume is in use" in cli("clean", "--volume", NAME, "--allow", "data-loss", status=1).err
+    cli("clean", "hello", "--shutdown")
+    assert "removed with all data" in cli("clean", "--volume", NAME, status=4).err
+    assert "Did you mean" in cli("clean", "--volume", "hello-frontend-hom", status=64).err
+    cli("clean", "--volume", NAME, "--allow", "data-loss")
+    assert _volumes(cli) == []
+    assert "No volumes" in cli("list", "volume").out
+
+
+def test_a_cluster_is_removed_with_its_volumes(cli: CommandLine) -> None:
+    _cluster(cli)
+    cli("clean", "hello", "--shutdown", "--volumes", status=4)
+    done = cli("clean", "hello", "--shutdown", "--volumes", "--allow", "data-loss", "--json").json["done"]
+    assert done.index("clean lab/hello/node/hello-frontend") < done.index(f"clean lab/volume/{NAME}")
+    assert cli("state", "list", "--json").json["records"] == []
+
+
+def test_clean_needs_a_cluster_or_volumes(cli: CommandLine) -> None:
+    cli.spec()
+    for arguments in ((), ("hello", "--volume", "home"), ("--volume", "home", "--shutdown")):
+        assert "Cluster or volumes" in cli("clean", *arguments, status=64).err
+
+
+def test_a_volume_without_a_record_is_found_again(cli: CommandLine) -> None:
+    _cluster(cli)
+    cli("clean", "hello", "--shutdown")
+    cli("state", "rm", f"lab/volume/{NAME}", "--auto-approve")
+    assert NAME in cli("orphans").out
+    assert "found at the site" in cli("plan").out
+    cli("orphans", "--adopt", f"lab/volume/{NAME}")
+    assert _volumes(cli) == [(NAME, None)]
+    cli("apply", "-y")
+    assert _volumes(cli) == [(NAME, "hello-frontend")]
+    assert cli("plan").out.startswith("No changes")
+    assert "volume" in cli("show", f"lab/volume/{NAME}", "--json").json["record"]["kind"]
