@@ -132,6 +132,31 @@ def test_macs_addresses_and_vlans_are_unique(spec: Wanted, state: State) -> None
         assert len(set(vlans)) == len(vlans)
 
 
+@laws
+@given(specs(), states())
+def test_the_path_to_a_spec_does_not_matter(spec: Wanted, state: State) -> None:
+    """Only granted values and clusters that are off depend on the state before; the plan lists what it defers for them."""
+    running = {each.name for each in spec.clusters if each.running}
+    plan = planned(spec, state)
+    assert not {pending.address.split("/")[1] for pending in plan.pending} & running
+    reached, made = applied(plan, state), applied(planned(spec), EMPTY)
+    assert settings_of(reached, running) == settings_of(made, running)
+
+
+def settings_of(state: State, clusters: set[str]) -> dict[str, object]:
+    """Return the settings of ``clusters`` by address, without the values that their sites have granted."""
+    found: dict[str, object] = {}
+    for record in state.records:
+        resource = record.resource
+        if isinstance(resource, Node) and resource.cluster in clusters:
+            nics = tuple((nic.network, nic.prefix, nic.mtu, nic.mac, bool(nic.gateway)) for nic in resource.nics)
+            found[record.address] = (nics, record.status, replace(resource, nics=(), peers=""))
+        elif isinstance(resource, Allocation) and resource.cluster in clusters:
+            networks = tuple((network.name, network.bridge, network.mtu, bool(network.vlan)) for network in resource.networks)
+            found[record.address] = (networks, len(resource.public), resource.protect)
+    return found
+
+
 NEW_NAMES = {**{name: f"new-{name}" for name in NAMES}, "lab": "hall", "tokyo": "osaka"}
 
 

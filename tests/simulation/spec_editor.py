@@ -50,7 +50,7 @@ class SpecEditor:
     def edit(self) -> None:
         """Make one random edit."""
         self._edits += 1
-        edits = (self._add, self._remove, self._resize, self._scale, self._switch, self._update, self._rename)
+        edits = (self._add, self._remove, self._resize, self._scale, self._switch, self._update, self._rename, self._group)
         self._random.choice(edits if self._clusters else (self._add,))()
 
     def _add(self) -> None:
@@ -88,6 +88,24 @@ class SpecEditor:
 
     def _update(self) -> None:
         self._image = self._random.choice(IMAGES)
+
+    def _group(self) -> None:
+        """Add, change or remove a group of nodes."""
+        name, group = self._any_cluster(), self._random.choice(("gpu", "store"))
+        others = tuple(each for each in self._clusters[name].groups if each.group != group)
+        count = self._random.randint(0, 2)
+        other = WantedNodes(count=1, cpus=3, memory_mib=512, image="debian", group=group)
+        added = WantedNodes(
+            count=count,
+            cpus=self._random.randint(1, 2),
+            memory_mib=512,
+            image="debian",
+            group=group,
+            machinefile=self._random.random() < 0.5,
+            wait_for=self._random.choice(((), ("frontend",), ("frontend", "compute"))),
+            overrides=((1, other),) if self._random.random() < 0.3 else (),
+        )
+        self._change(name, groups=(*others, added) if count else others)
 
     def _rename(self) -> None:
         """Rename a cluster, with or without an entry in ``moved:``."""
