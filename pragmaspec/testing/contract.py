@@ -19,6 +19,7 @@ from pragmaspec.errors import AccessError, ImageError, SiteConflictError, SiteEr
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Network
+from pragmaspec.testing.abilities import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.identities import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.storage import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.subject import Subject

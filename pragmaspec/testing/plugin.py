@@ -10,7 +10,7 @@ import pytest
 
 from pragmaspec.testing.subject import Subject, left_as_found
 
-pytest.register_assert_rewrite("pragmaspec.testing.contract", "pragmaspec.testing.identities", "pragmaspec.testing.storage")
+pytest.register_assert_rewrite(*(f"pragmaspec.testing.{part}" for part in ("abilities", "contract", "identities", "storage")))
 
 
 @pytest.fixture

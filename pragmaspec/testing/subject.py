@@ -186,6 +186,7 @@ def comparable(subject: Subject) -> tuple[object, ...]:
         sorted(taken.value for taken in inventory.addresses if taken.value == subject.public),
         sorted(taken.value for taken in inventory.vlans if int(taken.value) in ours),
         sorted(inventory.images),
+        sorted(volume.value for volume in inventory.volumes if volume.lineage in subject.stacks),
         sorted((held.owner, held.disk_bytes) for held in inventory.holdings if held.lineage in subject.stacks),
     )
 
