@@ -130,11 +130,19 @@ def image_fields(image: BootImage, kind: type[BootImage] = BootImage) -> dict[st
 
 
 class StagedImage(BootImage, frozen=True, kw_only=True, tag_field="kind", tag="image"):
-    """An image stored at a site, addressed by its digest."""
+    """An image stored at a site, addressed by its digest.
+
+    An image of the site itself has ``site_image``, the site's immutable id of it, and ``site_name``, its name there. The size of
+    its disk is that of the copy that nodes boot from, 0 if they use it in place. It is never transferred from this machine.
+    """
 
     site: str
     digest: str
     name: str
+    site_image: str = ""
+    site_name: str = ""
+    checksum: str = ""
+    """Its checksum as the site reported it when it was pinned, such as ``sha256:…``; empty: none."""
 
     @property
     def address(self) -> str:
@@ -144,7 +152,12 @@ class StagedImage(BootImage, frozen=True, kw_only=True, tag_field="kind", tag="i
     @property
     def transfer_bytes(self) -> int:
         """Number of bytes to transfer to the site."""
-        return self.size_bytes
+        return 0 if self.site_image else self.size_bytes
+
+    @property
+    def in_place(self) -> bool:
+        """True if nodes boot from an image of the site itself, of which no copy is made."""
+        return bool(self.site_image) and not self.size_bytes
 
 
 class Readiness(Frozen, frozen=True, omit_defaults=False):

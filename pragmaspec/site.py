@@ -147,6 +147,18 @@ IdentityKind = Literal["ident", "token", "tag"]
 object per idempotency token, the op (``token``); or every request creates an object that only its tags identify (``tag``)."""
 
 
+class SimulatedImage(Frozen, frozen=True):
+    """An image that lives at a simulated site."""
+
+    name: str
+    id: str
+    size_bytes: int = 4 * 2**30
+    checksum: str = ""
+    created: str = ""
+    firmware: Literal["bios", "uefi"] | None = None
+    min_memory_mib: int = 0
+
+
 class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     """A simulated site, in memory or persisted in ``file``.
 
@@ -165,6 +177,7 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     """The offered sizes; None: any size."""
     quotas: tuple[tuple[QuotaKind, int], ...] = ()
     """Limits by kind."""
+    images: tuple[SimulatedImage, ...] = ()
 
     @property
     @override

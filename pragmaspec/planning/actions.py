@@ -20,6 +20,7 @@ NO_LONGER_WANTED, NO_LONGER_USED = "no longer wanted", "no longer used"
 REQUESTED = "requested"
 NOT_STAGED = "not at the site yet"
 ALREADY_STAGED = "already at the site"
+LIVES_THERE = "lives at the site"
 UNFINISHED = "unfinished"
 FOUND = "found at the site"
 OBVIOUS_REASONS = frozenset(
@@ -189,10 +190,12 @@ def _volume_action(change: Change, after: Volume, refreshed: RefreshedState, dri
 
 def _image_actions(change: Change, after: StagedImage, drift: Mapping[str, str]) -> list[Action]:
     record = change.before
-    if record is not None and change.fields and record.status == "ready" and change.address not in drift:
+    renamed = bool(change.fields) and "site_image" not in change.fields
+    if record is not None and renamed and record.status == "ready" and change.address not in drift:
         return [_change("record", change, record, after, changed_fields_text(change.fields), "none")]
     before = record.resource if record is not None else None
-    reason = drift.get(change.address, UNFINISHED if record is not None else NOT_STAGED)
+    unfinished = record is not None and record.status != "ready"
+    reason = drift.get(change.address, UNFINISHED if unfinished else NOT_STAGED)
     return [Action(verb="stage", resource=after, before=before, reason=reason, where=change.where)]
 
 

@@ -86,7 +86,15 @@ def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
 
 def staged_image(image: WantedImage, site: str) -> StagedImage:
     """Return ``image`` as a resource of ``site``."""
-    return StagedImage(site=site, digest=image.digest, name=image.name, **image_fields(image))
+    return StagedImage(
+        site=site,
+        digest=image.digest,
+        name=image.name,
+        site_image=image.site_image,
+        site_name=image.site_name,
+        checksum=image.checksum,
+        **image_fields(image),
+    )
 
 
 def desired_nodes(
@@ -185,14 +193,14 @@ class _NodeFactory:
         fields = tuple(name for name in FIELD_IMPACT if name != "peers" and getattr(before, name) != getattr(node, name))
         if node_impact(before, node, fields) != "rebuild":
             return node
-        size = self._sizes.size_anew(node.name, nodes, self._wanted.image(nodes.image))
+        size = self._sizes.size_anew(node.name, nodes, self._wanted.image(nodes.image, node.site))
         return replace(node, **size._asdict())
 
     def _template(self, group: str, nodes: WantedNodes) -> tuple[Node, WantedImage]:
         """Return a node with everything that the nodes with these settings have in common, and their image."""
         found = self._templates.get(id(nodes))
         if found is None:
-            image = self._wanted.image(nodes.image)
+            image = self._wanted.image(nodes.image, self._cluster.site)
             template = Node(
                 site=self._cluster.site,
                 cluster=self._cluster.name,

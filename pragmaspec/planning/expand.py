@@ -1,7 +1,7 @@
 """Expands a loaded spec into plain values with every default filled in. Pure: the loader has read every file."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,37 +27,66 @@ from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.roles import NodeEntry, NodeSet, image_of, images_of, node_entries, node_sets
 from pragmaspec.spec.quantity import format_size
 
+ImageUse = tuple[str, str]
+"""The name of an image, and the site where the one that lives there is used; empty: the image's source is."""
+
 
 def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:
-    """Return the names of the images to resolve before expanding: those that a needed cluster boots, in spec order."""
-    used = {image for name, cluster in loaded.model.clusters.items() if loaded.needs(name) for image in images_of(cluster)}
-    return tuple(name for name in loaded.model.images if name in used)
+    """Return the names of the images whose sources to resolve before expanding, in spec order: needed clusters boot them."""
+    return tuple(name for name, site in _uses(loaded, needed_only=True) if not site)
+
+
+def site_images_needed(loaded: LoadedSpec) -> tuple[ImageUse, ...]:
+    """Return the images to resolve at their sites before expanding, in spec order."""
+    return tuple(use for use in _uses(loaded, needed_only=True) if use[1])
 
 
 def images_named(loaded: LoadedSpec) -> tuple[str, ...]:
-    """Return the names of the images that any cluster boots, in spec order."""
-    used = {image for cluster in loaded.model.clusters.values() for image in images_of(cluster)}
-    return tuple(name for name in loaded.model.images if name in used)
+    """Return the names of the images whose sources any cluster boots, in spec order."""
+    return tuple(name for name, site in _uses(loaded, needed_only=False) if not site)
 
 
-def placeholder_image(name: str) -> WantedImage:
+def site_images_named(loaded: LoadedSpec) -> tuple[ImageUse, ...]:
+    """Return the images that any cluster boots and that live at its site, in spec order."""
+    return tuple(use for use in _uses(loaded, needed_only=False) if use[1])
+
+
+def _uses(loaded: LoadedSpec, *, needed_only: bool) -> tuple[ImageUse, ...]:
+    used = {
+        _use(loaded, cluster, image)
+        for name, cluster in loaded.model.clusters.items()
+        if loaded.needs(name) or not needed_only
+        for image in images_of(cluster)
+    }
+    return tuple((name, site) for name, image in loaded.model.images.items() for site in ("", *image.at) if (name, site) in used)
+
+
+def _use(loaded: LoadedSpec, cluster: ClusterModel, name: str) -> ImageUse:
+    image = loaded.model.images.get(name)
+    return (name, cluster.site if image is not None and cluster.site in image.at else "")
+
+
+def placeholder_image(name: str, site: str = "") -> WantedImage:
     """Return a stand-in with an empty digest for an image of which only the name is known."""
-    return WantedImage(name=name, origin="", digest="", format="raw", disk=Blob(sha256="", size_bytes=0), virtual_size_bytes=0)
+    return WantedImage(
+        name=name, origin="", digest="", format="raw", disk=Blob(sha256="", size_bytes=0), virtual_size_bytes=0, site=site
+    )
 
 
-def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
-    """Return the expanded spec. ``images`` contains at least :func:`images_needed`.
+def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage], site_images: Iterable[WantedImage] = ()) -> Wanted:
+    """Return the expanded spec. ``images`` contains at least :func:`images_needed`, ``site_images`` :func:`site_images_needed`.
 
     Raises SpecError if a disk is smaller than its image.
     """
-    known = frozenset(images)
-    images = {**{name: placeholder_image(name) for name in images_named(loaded)}, **images}
-    clusters = tuple(_cluster(loaded, name, cluster, known) for name, cluster in loaded.model.clusters.items())
+    known = {(image.name, image.site): image for image in (*images.values(), *site_images)}
+    named = _uses(loaded, needed_only=False)
+    resolved = {**{(name, site): placeholder_image(name, site) for name, site in named}, **known}
+    clusters = tuple(_cluster(loaded, name, cluster, known.keys()) for name, cluster in loaded.model.clusters.items())
     problems = [
         problem
         for name, cluster in loaded.model.clusters.items()
         if loaded.needs(name)
-        for problem in _small_disks(loaded, name, cluster, images)
+        for problem in _small_disks(loaded, name, cluster, resolved)
     ]
     if problems:
         raise SpecError.of(problems)
@@ -65,11 +94,11 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
     written = {name for name, document in loaded.site_documents.items() if document is loaded.document}
     return Wanted(
         spec_file=loaded.file,
-        spec_sha256=_digest(loaded, images),
+        spec_sha256=_digest(loaded, resolved),
         sites=tuple(wanted_site(loaded, name) for name in sorted(used | written)),
         images=tuple(
-            replace(image, where=image.where or loaded.where(("images", image.name)))
-            for image in sorted(images.values(), key=lambda image: image.name)
+            replace(image, where=image.where or loaded.where(("images", name, "at", site) if site else ("images", name)))
+            for (name, site), image in sorted(resolved.items())
         ),
         clusters=clusters,
         moves=tuple(
@@ -81,12 +110,13 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
     )
 
 
-def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: frozenset[str]) -> WantedCluster:
+def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: Collection[ImageUse]) -> WantedCluster:
     at = ("clusters", name)
     unknown = loaded.unread.get(name, ())
     if not loaded.needs(name):
         # The firmware of a disk is detected by reading it.
-        unknown = (*unknown, "firmware", *(() if known.issuperset(images_of(cluster)) else ("image",)))
+        all_known = all(_use(loaded, cluster, image) in known for image in images_of(cluster))
+        unknown = (*unknown, "firmware", *(() if all_known else ("image",)))
     sets = {each.name: _node_set(loaded, name, cluster, each) for each in node_sets(cluster)}
     everywhere = ("frontend", "compute", *cluster.groups)
     return WantedCluster(
@@ -203,10 +233,12 @@ def _text(document: object) -> str:
     return "#cloud-config\n" + json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
 
 
-def _small_disks(loaded: LoadedSpec, name: str, cluster: ClusterModel, images: Mapping[str, WantedImage]) -> Iterator[Problem]:
+def _small_disks(
+    loaded: LoadedSpec, name: str, cluster: ClusterModel, images: Mapping[ImageUse, WantedImage]
+) -> Iterator[Problem]:
     for entry in node_entries(cluster):
+        image = images[_use(loaded, cluster, image_of(cluster, entry))]
         disk_bytes = entry.nodes.disk_bytes or entry.set.nodes.disk_bytes
-        image = images[image_of(cluster, entry)]
         own = entry.nodes.disk_bytes is not None or entry.nodes.image is not None
         if own and disk_bytes is not None and disk_bytes < image.virtual_size_bytes:
             minimum = format_size(image.virtual_size_bytes)
@@ -215,7 +247,7 @@ def _small_disks(loaded: LoadedSpec, name: str, cluster: ClusterModel, images: M
             yield loaded.problem(("clusters", name, *at, "disk"), "Disk too small", detail)
 
 
-def _digest(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> str:
+def _digest(loaded: LoadedSpec, images: Mapping[ImageUse, WantedImage]) -> str:
     """Return the digest of the contents of the files and images, independent of their location."""
     directory = loaded.directory.absolute()
     files = sorted(
@@ -223,5 +255,6 @@ def _digest(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> str:
         for path, digest in ((Path(path), digest) for path, digest in loaded.files)
         if digest
     )
-    pins = sorted((name, images[name].digest) for name in images_needed(loaded))
-    return sha256(json.dumps([files, pins]).encode()).hexdigest()
+    pins = sorted((name, images[name, ""].digest) for name in images_needed(loaded))
+    at_sites = sorted((name, site, images[name, site].digest) for name, site in site_images_needed(loaded))
+    return sha256(json.dumps([files, pins, *([at_sites] if at_sites else [])]).encode()).hexdigest()

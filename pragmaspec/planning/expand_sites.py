@@ -13,6 +13,7 @@ from pragmaspec.site import (
     QuotaKind,
     Reserve,
     SimulatedHost,
+    SimulatedImage,
     SimulatedSite,
     Site,
 )
@@ -51,6 +52,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         seed=model.seed,
         flavors=None if model.flavors is None else tuple(_flavor(*entry) for entry in sorted(model.flavors.items())),
         quotas=_quotas(model.quotas),
+        images=tuple(SimulatedImage(**image.model_dump()) for image in model.images),
     )
 
 

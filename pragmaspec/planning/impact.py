@@ -80,6 +80,7 @@ FIELD_LABELS = {
     "node": "node",
     "networks": "networks",
     "public": "public address",
+    "site_name": "name at the site",
 }
 """Human-readable field names."""
 

@@ -103,6 +103,28 @@ class SiteNetwork(Frozen, frozen=True):
     mtu: int = 1500
 
 
+class SiteImage(Frozen, frozen=True):
+    """An image that lives at a site, as the site describes it."""
+
+    id: str
+    """The site's identifier of exactly these bytes: it never denotes another image."""
+    name: str
+    virtual_size_bytes: int
+    """Size of the disk, the least that nodes need."""
+    checksum: str = ""
+    """``sha256:`` or another algorithm, and hexadecimal digits; empty: the site reports none."""
+    created: str = ""
+    """Time of its creation in ISO 8601; empty: not reported."""
+    format: Literal["qcow2", "raw"] = "raw"
+    """Format of the disk that nodes boot from."""
+    copy_bytes: int = 0
+    """Size of the copy that the site makes for our nodes; 0: nodes boot from the image itself."""
+    min_memory_mib: int = 0
+    """Least memory of its nodes."""
+    firmware: Firmware | None = None
+    """The firmware that boots it; None: not reported."""
+
+
 class ObservedImage(Frozen, frozen=True):
     """An image of the stack, as found at a site."""
 

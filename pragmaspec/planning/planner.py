@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import PlanError, Problem
 from pragmaspec.planning.actions import (
     ALREADY_STAGED,
+    LIVES_THERE,
     NO_LONGER_WANTED,
     NOT_STAGED,
     REQUESTED,
@@ -31,6 +32,7 @@ from pragmaspec.planning.drift.refresh import RefreshedState, refreshed_state
 from pragmaspec.planning.images.firmware import firmware_problems
 from pragmaspec.planning.images.needed import needed_images, unknown_image_problems
 from pragmaspec.planning.images.prune import prune_actions
+from pragmaspec.planning.images.site_images import memory_problems
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
 from pragmaspec.planning.moves.readdress import by_recorded_address, observations_by_origin
 from pragmaspec.planning.moves.suggest import likely_moves
@@ -264,6 +266,7 @@ class _Target:
         for site in self._wanted.sites:
             here = [entry for entry in in_scope if entry.resource.site == site.name]
             inventory = self._inventories.get(site.name)
+            self._problems += memory_problems(here, self._wanted.images)
             self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
             if inventory is not None:
                 known = scope if scope is not EVERYTHING else self._known_addresses()
@@ -323,12 +326,14 @@ def _needs_action(drift: Drift, recorded: State, refreshed: State, request: Plan
 
 
 def _with_staged_reason(action: Action, inventories: Mapping[str, Inventory]) -> Action:
-    """Correct the reason of staging an image that another stack has staged at the site."""
+    """Correct the reason of staging an image that is at the site already: of another stack, or of the site itself."""
     image = action.resource
     if action.reason != NOT_STAGED or not isinstance(image, StagedImage):
         return action
     inventory = inventories.get(image.site)
-    return replace(action, reason=ALREADY_STAGED) if inventory and image.digest in inventory.images else action
+    if inventory and image.digest in inventory.images:
+        return replace(action, reason=ALREADY_STAGED)
+    return replace(action, reason=LIVES_THERE) if image.site_image else action
 
 
 def _with_requested_reason(action: Action, request: PlanRequest) -> Action:
@@ -405,7 +410,7 @@ def _needs_capacity(wanted: Wanted, cluster: WantedCluster, recorded: list[Node]
 
 
 def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> bool:
-    image = wanted.image(nodes.image)
+    image = wanted.image(nodes.image, node.site)
     disk_bytes = nodes.disk_bytes or image.virtual_size_bytes
     if nodes.disks and needs_more_disks(nodes.disks, node):
         return True

@@ -27,6 +27,14 @@ class WantedImage(BootImage, frozen=True, kw_only=True):
     unbootable: str = ""
     """Why the disk cannot boot although it has an EFI system partition; empty: it can, or was not examined."""
     where: Where | None = None
+    site: str = ""
+    """The only site where it can be used: it lives there. Empty: any site."""
+    site_image: str = ""
+    """The site's id of it; ``site_name`` and ``checksum`` are as in :class:`~pragmaspec.resources.StagedImage`."""
+    site_name: str = ""
+    checksum: str = ""
+    min_memory_mib: int = 0
+    """Least memory of its nodes, as the site demands."""
 
 
 class PublicCopy(Frozen, frozen=True):
@@ -185,14 +193,16 @@ class Wanted(Frozen, frozen=True):
     need: tuple[str, ...] | None = None
     """Clusters whose referenced files were read; None: all. ``spec_sha256`` covers only those files."""
 
-    def image(self, name: str) -> WantedImage:
-        """Return the image called ``name``; the loader guarantees that it exists."""
-        return next(image for image in self.images if image.name == name)
+    def image(self, name: str, site: str = "") -> WantedImage:
+        """Return the image called ``name`` for nodes at ``site``; the loader guarantees that it exists."""
+        named = [image for image in self.images if image.name == name and image.site in ("", site)]
+        return max(named, key=lambda image: bool(image.site))
 
     def images_of(self, cluster: WantedCluster) -> tuple[WantedImage, ...]:
         """Return the images that the nodes of ``cluster`` boot, the frontend's first."""
         return tuple(
-            self.image(name) for name in dict.fromkeys(each.image for _, nodes in cluster.sets for each in nodes.variants)
+            self.image(name, cluster.site)
+            for name in dict.fromkeys(each.image for _, nodes in cluster.sets for each in nodes.variants)
         )
 
     def site(self, name: str) -> Site | None:

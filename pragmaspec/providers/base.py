@@ -10,7 +10,7 @@ from typing import Protocol
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.drift.attached_machines import AttachedMachine
-from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, SiteImage, StoredImage
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import IdentityKind
@@ -235,6 +235,28 @@ class ImageListing(Protocol):
         ...
 
 
+class SiteImages(Protocol):
+    """For sites with images of their own, from which nodes can boot.
+
+    Then :meth:`Provider.stage` of an image with ``site_image`` must not read ``request.files``: it verifies that the site still
+    has exactly this image, and may copy it at the site. Must not change or remove the site's image itself. If nodes use it in
+    place, the site neither lists it in observations and inventories nor removes anything in :meth:`Provider.clean`.
+    """
+
+    def resolve_image(self, name: str) -> SiteImage:
+        """Return the image with this name or id.
+
+        Must look it up in a complete listing. Raises SiteError if there is none (with similar names), or if several have the name
+        (with the id and the date of each): :func:`~pragmaspec.planning.images.site_images.choose_site_image` does. Must not
+        choose the newest of them: the choice has to be the user's. Must not change anything.
+        """
+        ...
+
+    def find_image(self, image_id: str) -> SiteImage | None:
+        """Return the image with this id as it is now, or None. Must not return another image that has taken over its name."""
+        ...
+
+
 class StorageRefresh(Protocol):
     """For sites that do not notice files that other programs create."""
 
@@ -263,6 +285,7 @@ class Abilities:
     autostart: AutostartControl | None = None
     image_listing: ImageListing | None = None
     volume_storage: VolumeStorage | None = None
+    site_images: SiteImages | None = None
     storage_refresh: StorageRefresh | None = None
     guest_simulation: GuestSimulation | None = None
 

@@ -78,7 +78,7 @@ def _node_json(node: Node) -> JsonObject:
         **fields_json(node, "index", "cpus", "memory_mib", "disk_bytes", "image"),
         "addresses": {nic.network: nic.address for nic in node.nics},
         "nics": [_nic_json(nic) for nic in node.nics],
-        **fields_json(node, "running", "protect", "autostart", "readiness"),
+        **fields_json(node, "running", "protect", "autostart", "firmware", "readiness"),
         "flavor": node.flavor or None,
         "requested": to_plain(node.requested) if node.flavor else None,
         **fields_json(node, "disks"),
@@ -110,6 +110,14 @@ def _image_json(image: StagedImage) -> JsonObject:
     return {
         "kind": "image",
         **fields_json(image, "address", "site", "name", "digest", "format", "virtual_size_bytes"),
-        "transfer_bytes": image.size_bytes,
+        "transfer_bytes": image.transfer_bytes,
+        "site_image": _site_image_json(image),
         **fields_json(image, "disk", "kernel", "initrd", "cmdline"),
     }
+
+
+def _site_image_json(image: StagedImage) -> JsonObject | None:
+    """Return the site's description of an image that lives there; None for an image from elsewhere."""
+    if not image.site_image:
+        return None
+    return {"id": image.site_image, "name": image.site_name, "checksum": image.checksum or None, "in_place": image.in_place}

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pragmaspec.images.lock.entries import LockChange
+from pragmaspec.frozen import to_plain
+from pragmaspec.images.lock.entries import LockChange, SitePinChange
 from pragmaspec.images.lock.lock_file import LOCK_FIELDS, LOCK_FILE, LockEntry
 from pragmaspec.report.json_forms import JsonObject, fields_json
 from pragmaspec.report.style import Style, Tone
@@ -10,11 +11,11 @@ from pragmaspec.report.table import Cell, lines_text, table
 from pragmaspec.text import counted, size
 
 _TONES: dict[str, Tone] = {"new": "add", "described": "change", "moved": "change", "removed": "remove", "same": "plain"}
-_DIGITS = 12
+_DIGITS, _CHECKSUM_LETTERS = 12, 23
 
 
-def lock_text(changes: Sequence[LockChange], style: Style) -> str:
-    """Return a table of images, and their number."""
+def lock_text(changes: Sequence[LockChange | SitePinChange], style: Style) -> str:
+    """Return a table of images, one of images that live at sites, and their number."""
     if not changes:
         return "The spec has no images: there is nothing to lock.\n"
     rows = [
@@ -26,11 +27,16 @@ def lock_text(changes: Sequence[LockChange], style: Style) -> str:
             Cell(text=change.entry.origin),
         )
         for change in changes
+        if isinstance(change, LockChange)
     ]
-    return lines_text([*table(("image", "lock", "digest", "size", "origin"), rows, style), "", _summary(changes)])
+    tables = [table(("image", "lock", "digest", "size", "origin"), rows, style)] if rows else []
+    at_sites = [_site_row(change) for change in changes if isinstance(change, SitePinChange)]
+    head = ("image", "lives at", "lock", "name there", "id", "created", "format", "disk", "checksum")
+    tables += [table(head, at_sites, style)] if at_sites else []
+    return lines_text([line for lines in tables for line in (*lines, "")] + [_summary(changes)])
 
 
-def lock_json(changes: Sequence[LockChange]) -> JsonObject:
+def lock_json(changes: Sequence[LockChange | SitePinChange]) -> JsonObject:
     """Return the document of lock changes, with whole entries."""
     return {
         "kind": "pinned",
@@ -44,12 +50,40 @@ def lock_json(changes: Sequence[LockChange]) -> JsonObject:
                 "after": _entry_json(None if change.change == "removed" else change.entry),
             }
             for change in changes
+            if isinstance(change, LockChange)
+        ],
+        "site_images": [
+            {
+                "name": change.name,
+                "site": change.site,
+                "change": change.change,
+                "before": to_plain(change.before),
+                "after": None if change.change == "removed" else to_plain(change.pin),
+            }
+            for change in changes
+            if isinstance(change, SitePinChange)
         ],
     }
 
 
 def _entry_json(entry: LockEntry | None) -> JsonObject | None:
     return None if entry is None else fields_json(entry, *LOCK_FIELDS)
+
+
+def _site_row(change: SitePinChange) -> tuple[Cell, ...]:
+    pin, before = change.pin, change.before
+    moved = before is not None and before.id != pin.id
+    return (
+        Cell(text=change.name, tone="bold"),
+        Cell(text=change.site),
+        Cell(text=change.change, tone=_TONES[change.change]),
+        Cell(text=pin.name),
+        Cell(text=f"{before.id} → {pin.id}" if before is not None and moved else pin.id),
+        Cell(text=pin.created or "unknown"),
+        Cell(text=pin.format),
+        Cell(text=size(pin.virtual_size_bytes), right=True),
+        Cell(text=pin.checksum[:_CHECKSUM_LETTERS] or "none"),
+    )
 
 
 def _versions_text(change: LockChange) -> str:
@@ -63,7 +97,7 @@ def _version(entry: LockEntry) -> str:
     return entry.version or entry.digest[:_DIGITS]
 
 
-def _summary(changes: Sequence[LockChange]) -> str:
-    count = sum(change.change != "removed" for change in changes)
+def _summary(changes: Sequence[LockChange | SitePinChange]) -> str:
+    count = len({change.name for change in changes if change.change != "removed"})
     changed = any(change.change != "same" for change in changes)
     return f"{LOCK_FILE} has {counted(count, 'image')}{'' if changed else ', unchanged'}."

@@ -82,8 +82,13 @@ def _volume_facts(volume: Volume) -> Iterator[tuple[str, str]]:
 def _image_facts(image: StagedImage) -> Iterator[tuple[str, str]]:
     yield "name", image.name
     yield "digest", image.digest
+    if image.site_image:
+        use = "used in place" if image.in_place else "copied at the site"
+        yield "lives at", f"{image.site}, as {image.site_name} ({image.site_image}), {use}"
+        yield from (("checksum", image.checksum),) if image.checksum else ()
     yield "format", image.format
-    yield "size", f"{size(image.size_bytes)}, a disk of {size(image.virtual_size_bytes)}"
+    disk = f"a disk of {size(image.virtual_size_bytes)}"
+    yield "size", disk if image.in_place else f"{size(image.size_bytes)}, {disk}"
     if image.kernel is not None:
         yield "boots", f"a separate kernel and initrd, `{image.cmdline}`"
 

@@ -150,6 +150,10 @@ def compute_plan(
         inventories |= sites.inventories(unread)
         plan = make_plan(wanted, state, observations, inventories, request, stored)
     plan = replace(plan, tool=__version__)
+    if plan.actions:
+        from pragmaspec.stack.images.site_images import check_site_images
+
+        check_site_images(plan, wanted, state, sites)
     if refresh:
         from pragmaspec.stack.network_use import networks_in_use
 

@@ -52,8 +52,9 @@ def _read_part(
 ) -> Wanted:
     from pragmaspec.images.known import known_image
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.planning.expand import expand, images_named, images_needed
+    from pragmaspec.planning.expand import expand, images_named, images_needed, site_images_named, site_images_needed
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.images.site_images import known_site_images, resolve_site_images
 
     try:
         loaded = load_spec(location.spec_file, need=need)
@@ -68,12 +69,16 @@ def _read_part(
         else known_image(store, models[name], name, loaded.directory)
         for name in images_named(loaded)
     }
-    return expand(loaded, {name: image for name, image in images.items() if image is not None})
+    resolved = resolve_site_images(loaded, site_images_needed(loaded))
+    others = set(site_images_named(loaded)).difference(site_images_needed(loaded))
+    site_images = (*resolved, *known_site_images(loaded, sorted(others)))
+    return expand(loaded, {name: image for name, image in images.items() if image is not None}, site_images)
 
 
 def _read(location: StackLocation, library: "ImageLibrary", reporter: "ImageReporter | None", cache: SpecCache) -> Wanted:
-    from pragmaspec.planning.expand import expand, images_needed
+    from pragmaspec.planning.expand import expand, images_needed, site_images_needed
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.images.site_images import resolve_site_images
     from pragmaspec.stack.images.usage import record_use
 
     spec = location.spec_file
@@ -85,8 +90,8 @@ def _read(location: StackLocation, library: "ImageLibrary", reporter: "ImageRepo
         for name in images_needed(loaded)
     }
     if library.locked:
-        library.remove_stale(loaded.directory, loaded.model.images)
-    wanted = expand(loaded, images)
+        library.remove_stale(loaded.directory, [name for name, model in loaded.model.images.items() if model.origin])
+    wanted = expand(loaded, images, resolve_site_images(loaded, site_images_needed(loaded), locked=library.locked))
     record_use(location, wanted, image_store_directory())
     if library.lasting and _can_detect_changes(spec, loaded):
         lock = (loaded.directory / LOCK_FILE).absolute()

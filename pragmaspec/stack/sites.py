@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import PragmaspecError, SiteError, Where
 from pragmaspec.planning.drift.refresh import refreshed_state
 from pragmaspec.planning.moves.readdress import by_origin
-from pragmaspec.planning.observed import Inventory, Observations, StoredImage
+from pragmaspec.planning.observed import Inventory, Observations, SiteImage, StoredImage
 from pragmaspec.planning.plan import Drift
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
@@ -77,6 +78,14 @@ class Sites:
         """Return the images that occupy space at each site, in parallel; none where the site cannot list them."""
         return self._query_all(names, _stored_images)
 
+    def find_images(self, images: Iterable[StagedImage]) -> dict[tuple[str, str], SiteImage]:
+        """Return the present images among ``images``, which live at sites, by site and id."""
+        ids: dict[str, list[str]] = {}
+        for image in images:
+            ids.setdefault(image.site, []).append(image.site_image)
+        asked = {site: self._query(site, self.provider(site), partial(_find_images, ids=there)) for site, there in ids.items()}
+        return {(site, image.id): image for site, found in asked.items() for image in found}
+
     def close(self) -> None:
         """Close all connections."""
         opened, self._open = self._open, {}
@@ -140,6 +149,11 @@ def _refresh_storage(provider: Provider) -> None:
 def _stored_images(provider: Provider) -> tuple[StoredImage, ...]:
     listing = provider.abilities.image_listing
     return () if listing is None else listing.stored()
+
+
+def _find_images(provider: Provider, ids: Iterable[str]) -> tuple[SiteImage, ...]:
+    ability = provider.abilities.site_images
+    return () if ability is None else tuple(image for each in ids if (image := ability.find_image(each)) is not None)
 
 
 class SiteSnapshot(NamedTuple):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ruamel.yaml import YAML
 
 from pragmaspec.errors import SpecError, Where
-from pragmaspec.planning.expand import expand, images_needed
+from pragmaspec.planning.expand import expand, images_named, images_needed, site_images_named, site_images_needed
 from pragmaspec.planning.wanted import Move, Wanted, WantedImage, WantedNetwork
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite
@@ -267,3 +267,44 @@ def test_merged_user_data_contains_both_documents(base: dict[str, Any], over: di
             assert found[key][len(found[key]) - len(value) :] == value
         elif not isinstance(value, dict):
             assert found[key] == value
+
+
+AT_SITES = """
+images:
+  u24: {at: {sim: Featured-Ubuntu24}, source: ./disk.qcow2}
+sites: {sim: {provider: simulated}, lab: {provider: libvirt}}
+clusters:
+  there: {site: sim, image: u24, frontend: {disk: DISK, memory: 1 GiB}, computes: {count: 1, memory: 1 GiB, overrides: {0: {}}}}
+  here: {site: lab, image: u24, frontend: {}, computes: {count: 0}}
+"""
+
+
+def at_sim(gib: int = 2, digest: str = "b" * 64) -> WantedImage:
+    return replace(image("u24", digest), site="sim", site_image="img-1", virtual_size_bytes=gib * GIB)
+
+
+def test_a_cluster_boots_the_image_of_its_site(tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, AT_SITES.replace("DISK", "4 GiB")))
+    assert (images_needed(loaded), site_images_needed(loaded)) == (("u24",), (("u24", "sim"),))
+    assert (images_named(loaded), site_images_named(loaded)) == (("u24",), (("u24", "sim"),))
+    found = expand(loaded, {"u24": image("u24")}, [at_sim()])
+    there, here = found.clusters
+    assert [each.site_image for each in found.images_of(there)] == ["img-1"]
+    assert [each.site_image for each in found.images_of(here)] == [""]
+    assert [each.where.column for each in found.images if each.where] == [3, 19]
+    assert found.spec_sha256 != expand(loaded, {"u24": image("u24")}, [at_sim(digest="c" * 64)]).spec_sha256
+
+
+def test_an_unresolved_image_of_a_site_is_unknown(tmp_path: Path) -> None:
+    loaded = load_spec(written(tmp_path, AT_SITES.replace("DISK", "4 GiB")), need=frozenset({"here"}))
+    assert site_images_needed(loaded) == ()
+    found = expand(loaded, {"u24": image("u24")})
+    assert found.image("u24", "sim").digest == ""
+    assert "image" in found.clusters[0].unknown
+
+
+def test_a_disk_smaller_than_the_image_of_its_site_is_refused(tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, AT_SITES.replace("DISK", "4 GiB")))
+    with pytest.raises(SpecError) as caught:
+        expand(loaded, {"u24": image("u24")}, [at_sim(8)])
+    assert [(each.summary, each.where.line if each.where else 0) for each in caught.value.problems] == [("Disk too small", 6)]

@@ -4,6 +4,8 @@ spec.yaml      the spec                            before.yaml   the spec applie
 earlier.yaml   the spec applied before that
 state.json     the recorded state (default: empty) records.json  changed records of state.json: {address: {fields}}
 images.json    changed images: {name: {version, digest_of, size_mib, virtual_gib}}
+at.json        images that live at a site: {"name at site": {SiteImage}}; at_before.json: those of before.yaml
+at_now.json    the same at apply time by id: {"id at site": {changed fields} or null if gone}
 copies.json    public copies of images: {name: {PublicCopy}}
 site.json      {site: {inventory: {fields}, nodes|allocations|volumes: {address: {fields} or null if missing}, asked: false,
                 stored: [{StoredImage}], image_parts: [{ObservedImage}], store: "pool default"}}
@@ -21,19 +23,21 @@ import msgspec
 import pytest
 
 from pragmaspec.errors import PlanError, PlanRefusedError, UsageError
-from pragmaspec.planning.expand import expand, images_needed
+from pragmaspec.planning.expand import expand, images_needed, site_images_needed
 from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.images.routes import with_routes
-from pragmaspec.planning.observed import Inventory, Observations, StoredImage
+from pragmaspec.planning.images.site_images import needed_site_images, site_image_problems, wanted_site_image
+from pragmaspec.planning.observed import Inventory, Observations, SiteImage, StoredImage
 from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import PublicCopy, Wanted
 from pragmaspec.report.plan.text import plan_text
 from pragmaspec.report.problems_text import problems_text
+from pragmaspec.resources import StagedImage
 from pragmaspec.spec.loader import load_spec
 from pragmaspec.state.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from pragmaspec.state_model import State
-from tests.planning.builders import EMPTY, ROOMY, applied, image, observed, planned, with_moves
+from tests.planning.builders import EMPTY, IDENTITY, ROOMY, applied, image, observed, planned, with_moves
 from tests.plugin_package import install_example
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"
@@ -48,10 +52,12 @@ def test_plan_matches_the_golden_file(
     if case.startswith("external-"):
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.syspath_prepend(install_example(tmp_path))
-    spec = _wanted("spec.yaml", _json("images.json"))
+    spec = _wanted("spec.yaml", _json("images.json"), "at.json")
     if Path("before.yaml").exists():
-        earlier = applied(planned(_wanted("earlier.yaml", {})), EMPTY) if Path("earlier.yaml").exists() else EMPTY
-        before = applied(planned(_wanted("before.yaml", {}), earlier), earlier)
+        earlier = (
+            applied(planned(_wanted("earlier.yaml", {}, "at_before.json")), EMPTY) if Path("earlier.yaml").exists() else EMPTY
+        )
+        before = applied(planned(_wanted("before.yaml", {}, "at_before.json"), earlier), earlier)
         golden(CASES / case / "state.json", encode_snapshot(Snapshot(state=_overridden(before))).decode())
     state = EMPTY
     if Path("state.json").exists():
@@ -81,6 +87,9 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
                 for name in sites_booting_flavors(plan)
             }
             plan = make_plan(spec, state, observations, inventories, request, stored)
+        missing = tuple(site_image_problems(((image, _now(image)) for image in needed_site_images(plan, state)), spec))
+        if missing:
+            raise PlanError.of(missing)
         copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
         by_digest = {each.digest: copies.get(each.name) for each in spec.images}
         return plan_text(with_routes(plan, by_digest.get, state), width=110, colour=False)
@@ -88,9 +97,22 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
         return problems_text(error.problems, width=110, colour=False)
 
 
-def _wanted(file: str, versions: dict[str, Any]) -> Wanted:
+def _wanted(file: str, versions: dict[str, Any], at_sites: str) -> Wanted:
     loaded = load_spec(Path(file), user_config=HOME, home=HOME)
-    return expand(loaded, {name: image(name, **versions.get(name, {})) for name in images_needed(loaded)})
+    images = {name: image(name, **versions.get(name, {})) for name in images_needed(loaded)}
+    described = {key: msgspec.convert(fields, SiteImage) for key, fields in _json(at_sites).items()}
+    there = [
+        wanted_site_image(name, site, IDENTITY.id, described[f"{name} at {site}"], loaded.model.images[name].firmware)
+        for name, site in site_images_needed(loaded)
+    ]
+    return expand(loaded, images, there)
+
+
+def _now(staged: StagedImage) -> SiteImage | None:
+    """Return a site's image as it is now: by default as it was pinned."""
+    fields = _json("at_now.json").get(f"{staged.site_image} at {staged.site}", {})
+    same = {"id": staged.site_image, "name": staged.site_name, "checksum": staged.checksum, "virtual_size_bytes": 1}
+    return None if fields is None else msgspec.convert({**same, **fields}, SiteImage)
 
 
 def _json(file: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ NOT_IN_A_SCHEMA = {
     "groups-circular-wait",
     "disks-claimed-twice",
     "guest-files",
+    "image-at",
     "image-missing",
     "image-unknown",
     "key-private",

@@ -10,7 +10,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.images.catalogue import CatalogueEntry
 from pragmaspec.images.context import VerifiedImage
 from pragmaspec.images.formats.inspect import BootDisk
-from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
+from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry, SitePin
 from pragmaspec.images.store.fetched import compare_age
 from pragmaspec.resources import BootImage, image_fields
 
@@ -28,6 +28,25 @@ class LockChange(Frozen, frozen=True):
     change: LockChangeKind
     entry: LockEntry
     before: LockEntry | None = None
+
+
+class SitePinChange(Frozen, frozen=True):
+    """The result of ``pragmaspec lock`` for one image at a site where it lives; fields as in :class:`LockChange`."""
+
+    name: str
+    site: str
+    change: LockChangeKind
+    pin: SitePin
+    before: SitePin | None = None
+
+
+def pin_change_kind(before: SitePin | None, after: SitePin) -> LockChangeKind:
+    """Return the kind of change of the pin of an image at a site. A later date alone is none."""
+    if before is None:
+        return "new"
+    if (before.digest, before.checksum) != (after.digest, after.checksum):
+        return "moved"
+    return "same" if replace(before, date=after.date) == after else "described"
 
 
 def change_kind(before: LockEntry | None, after: LockEntry) -> LockChangeKind:

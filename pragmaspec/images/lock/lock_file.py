@@ -10,14 +10,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import msgspec
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.lock.parse import IMAGES_TABLE, VERSION, LockDocument, image_blocks, read_document
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.lock.parse import AT, IMAGES_TABLE, VERSION, LockDocument, image_blocks, read_document, site_blocks
 from pragmaspec.images.store.blobs import write_atomically
 from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.planning.images.site_images import site_image_digest
+from pragmaspec.planning.observed import SiteImage
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.resources import Blob, BootImage
 
@@ -64,6 +68,40 @@ class LockEntry(BootImage, frozen=True, kw_only=True):
         )
 
 
+class SitePin(Frozen, frozen=True, kw_only=True):
+    """An image that lives at a site, as its site described it when it was pinned.
+
+    ``described``: its name or id in the spec; ``site_id``: the identity of the site; ``date``: day of the resolution; all others
+    are as in :class:`~pragmaspec.planning.observed.SiteImage`.
+    """
+
+    described: str
+    site_id: str
+    id: str
+    name: str
+    checksum: str = ""
+    created: str = ""
+    format: Literal["qcow2", "raw"]
+    virtual_size_bytes: int
+    copy_bytes: int = 0
+    min_memory_mib: int = 0
+    firmware: Firmware | None = None
+    date: str = ""
+
+    @property
+    def image(self) -> SiteImage:
+        """The image as its site described it."""
+        return SiteImage(**{name: getattr(self, name) for name in SiteImage.__struct_fields__})
+
+    @property
+    def digest(self) -> str:
+        """The digest of the image."""
+        return site_image_digest(self.site_id, self.image)
+
+
+SitePins = Mapping[tuple[str, str], SitePin]
+"""Pins by the name of the image and the name of the site."""
+
 LOCK_FIELDS = ("described", "digest", "origin", *BootImage.__struct_fields__)
 LOCK_FIELDS += tuple(name for name in LockEntry.__struct_fields__ if name not in LOCK_FIELDS)
 """The fields of an entry in the order of the file."""
@@ -74,12 +112,27 @@ def read_lock(directory: Path) -> dict[str, LockEntry]:
     return {name: msgspec.convert(block, LockEntry) for name, block in image_blocks(_document(directory)).items()}
 
 
+def read_site_pins(directory: Path) -> dict[tuple[str, str], SitePin]:
+    """Return the pins of images that live at a site, by image and site. Raises ImageError if the file is invalid."""
+    return {key: msgspec.convert(block, SitePin) for key, block in site_blocks(_document(directory)).items()}
+
+
+def write_site_pins(directory: Path, pins: SitePins, removed: Iterable[tuple[str, str]] = ()) -> None:
+    """Put ``pins`` into the lock file, and remove others from it. Does not touch a file that does not change."""
+    with _locked(directory):
+        before = read_site_pins(directory)
+        dropped = set(removed)
+        after = {key: pin for key, pin in {**before, **pins}.items() if key not in dropped}
+        if after != before:
+            _write(directory, read_lock(directory), after)
+
+
 def write_lock(directory: Path, name: str, entry: LockEntry) -> None:
     """Put the entry of image ``name`` into the lock file. Does not touch a file that has it."""
     with _locked(directory):
         entries = read_lock(directory)
         if entries.get(name) != entry:
-            _write(directory, {**entries, name: entry})
+            _write(directory, {**entries, name: entry}, read_site_pins(directory))
 
 
 def remove_from_lock(directory: Path, names: Iterable[str]) -> None:
@@ -88,24 +141,30 @@ def remove_from_lock(directory: Path, names: Iterable[str]) -> None:
     with _locked(directory):
         entries = read_lock(directory)
         if removed.intersection(entries):
-            _write(directory, {name: entry for name, entry in entries.items() if name not in removed})
+            kept = {name: entry for name, entry in entries.items() if name not in removed}
+            _write(directory, kept, read_site_pins(directory))
 
 
-def lock_text(entries: Mapping[str, LockEntry], other_tables: Mapping[str, Any] | None = None) -> str:
+def lock_text(
+    entries: Mapping[str, LockEntry], other_tables: Mapping[str, Any] | None = None, pins: SitePins = MappingProxyType({})
+) -> str:
     """Return the text of a lock file."""
     import tomli_w  # noqa: PLC0415 - written rarely
 
+    images = {name: _block(entry) for name, entry in entries.items()}
+    for (name, site), pin in sorted(pins.items()):
+        images.setdefault(name, {}).setdefault(AT, {})[site] = msgspec.to_builtins(pin)
     blocks = [_HEAD, f"version = {VERSION}\n"]
-    blocks.extend(tomli_w.dumps({IMAGES_TABLE: {name: _block(entries[name])}}) for name in sorted(entries))
+    blocks.extend(tomli_w.dumps({IMAGES_TABLE: {name: block}}) for name, block in sorted(images.items()))
     blocks.extend(tomli_w.dumps({name: table}) for name, table in sorted((other_tables or {}).items()))
     return "\n".join(blocks)
 
 
-def _write(directory: Path, entries: Mapping[str, LockEntry]) -> None:
+def _write(directory: Path, entries: Mapping[str, LockEntry], pins: SitePins) -> None:
     file = directory / LOCK_FILE
     other_tables = {name: table for name, table in _document(directory).tables.items() if name not in {"version", IMAGES_TABLE}}
     try:
-        write_atomically(file, lock_text(entries, other_tables).encode(), mode=0o644)
+        write_atomically(file, lock_text(entries, other_tables, pins).encode(), mode=0o644)
     except OSError as error:
         detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that is writable for you."
         raise ImageError("Lock file not writable", detail) from None

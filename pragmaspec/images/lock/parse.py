@@ -13,11 +13,16 @@ from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 
 VERSION = 1
 IMAGES_TABLE = "images"
+AT = "at"
+"""The key of an image's block that contains a block per site where the image lives."""
 BLOB_FIELDS = frozenset({"fetched", "disk", "kernel", "initrd"})
 _NEEDED = ("described", "digest", "origin", "format", "virtual_size_bytes", "disk")
 _TEXTS = frozenset({"described", "origin", "cmdline", "url", "sha512", "version", "published", "signed_by", "date"})
 _DIGESTS = frozenset({"digest", "packages"})
 _CHOICES = {"format": ("qcow2", "raw"), "firmware": ("bios", "uefi")}
+_SITE_NEEDED = ("described", "site_id", "id", "name", "format", "virtual_size_bytes")
+_SITE_TEXTS = frozenset({"described", "site_id", "id", "name", "checksum", "created", "date"})
+_AMOUNTS = frozenset({"copy_bytes", "min_memory_mib"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOB = re.compile(r"sha256:([0-9a-f]{64}) ([0-9]{1,18})")
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)")
@@ -33,9 +38,11 @@ class LockDocument(Frozen, frozen=True):
     text: str
     tables: dict[str, Any]
 
-    def line(self, name: str, field: str = "") -> int:
-        """Return the line number of ``field`` of the image ``name``, else that of its block, else 1."""
-        head, block = re.compile(rf"\s*\[\s*{IMAGES_TABLE}\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"), 0
+    def line(self, name: str, field: str = "", site: str = "") -> int:
+        """Return the line number of ``field`` of the image ``name`` (at ``site``), else that of its block, else 1."""
+        keys = (IMAGES_TABLE, name, AT, site) if site else (IMAGES_TABLE, name)
+        head = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(rf"[\"']?{re.escape(key)}[\"']?" for key in keys) + r"\s*\]")
+        block = 0
         for number, line in enumerate(self.text.splitlines(), start=1):
             if head.match(line):
                 block = number
@@ -84,7 +91,7 @@ def read_document(file: Path) -> LockDocument:
 
 def image_blocks(document: LockDocument) -> dict[str, dict[str, Any]]:
     """Return the blocks of images by name, with each ``sha256:<digest> <bytes>`` parsed. Raises ImageError with all problems."""
-    images: Mapping[str, Mapping[str, Any]] = document.tables.get(IMAGES_TABLE, {})
+    images: Mapping[str, Any] = document.tables.get(IMAGES_TABLE, {})
     problems = [
         document.problem(f"{name}: {why}", document.line(name, field), advice=_LOCK_AGAIN)
         for name, block in images.items()
@@ -93,9 +100,54 @@ def image_blocks(document: LockDocument) -> dict[str, dict[str, Any]]:
     if problems:
         raise ImageError.of(problems)
     return {
-        name: {field: _blob(value) if field in BLOB_FIELDS else value for field, value in block.items()}
+        name: {field: _blob(value) if field in BLOB_FIELDS else value for field, value in block.items() if field != AT}
         for name, block in images.items()
+        if block.keys() != {AT}
     }
+
+
+def site_blocks(document: LockDocument) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the blocks of images that live at a site, by image and site. Raises ImageError with all problems."""
+    blocks = {
+        (name, site): block
+        for name, image in document.tables.get(IMAGES_TABLE, {}).items()
+        if isinstance(image, dict)
+        for site, block in _sites(image).items()
+    }
+    problems = [
+        document.problem(f"{name} at {site}: {why}", document.line(name, field, site), advice=_LOCK_AGAIN)
+        for (name, site), block in blocks.items()
+        for field, why in _site_block_problems(block)
+    ]
+    if problems:
+        raise ImageError.of(problems)
+    return blocks
+
+
+def _sites(image: Mapping[str, Any]) -> Mapping[str, Any]:
+    at = image.get(AT, {})
+    return at if isinstance(at, dict) else {}
+
+
+def _site_block_problems(block: object) -> Iterator[tuple[str, str]]:
+    """Yield each invalid field of the block of an image at a site, empty for the block itself, and the reason."""
+    if not isinstance(block, dict):
+        yield "", "it is not a table"
+        return
+    missing = [field for field in _SITE_NEEDED if field not in block]
+    if missing:
+        yield "", f"it has no {', '.join(missing)}"
+    for field, value in block.items():
+        why = _site_value_problem(field, value)
+        if why:
+            yield field, f"{field} {why}"
+
+
+def _site_value_problem(field: str, value: object) -> str:
+    if field in _AMOUNTS:
+        sound = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return "" if sound else f"is {value!r}, which is not an amount"
+    return _value_problem(field, value, _SITE_TEXTS, frozenset(), frozenset())
 
 
 def _toml_problem(document: LockDocument, message: str) -> Problem:
@@ -131,11 +183,13 @@ def _block_problems(block: object) -> Iterator[tuple[str, str]]:
     if not isinstance(block, dict):
         yield "", "it is not a table"
         return
+    if not isinstance(block.get(AT, {}), dict):
+        yield AT, "at is not a table"
     missing = [field for field in _NEEDED if field not in block]
-    if missing:
+    if missing and block.keys() != {AT}:
         yield "", f"it has no {', '.join(missing)}"
     for field, value in block.items():
-        why = _value_problem(field, value)
+        why = "" if field == AT else _value_problem(field, value)
         if why:
             yield field, f"{field} {why}"
     disk, size = block.get("disk"), block.get("virtual_size_bytes")
@@ -145,20 +199,26 @@ def _block_problems(block: object) -> Iterator[tuple[str, str]]:
             yield "virtual_size_bytes", f"virtual_size_bytes is {size}, but a raw disk has the size of its file, {length}"
 
 
-def _value_problem(field: str, value: object) -> str:
-    """Return why the field cannot have this value; empty if it can."""
+def _value_problem(
+    field: str,
+    value: object,
+    texts: frozenset[str] = _TEXTS,
+    digests: frozenset[str] = _DIGESTS,
+    blobs: frozenset[str] = BLOB_FIELDS,
+) -> str:
+    """Return why the field cannot have this value; empty if it can. ``texts``, ``digests`` and ``blobs``: the known fields."""
     if field == "virtual_size_bytes":
         sound = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_VIRTUAL_BYTES
         return "" if sound else f"is {value!r}, which is not the size of a disk"
-    if field not in BLOB_FIELDS | _DIGESTS | _TEXTS | _CHOICES.keys():
+    if field not in blobs | digests | texts | _CHOICES.keys():
         return "is unknown to this pragmaspec"
     if not isinstance(value, str):
         return f"is {value}, which is not a string"
     if field in _CHOICES:
         return "" if value in _CHOICES[field] else f"is {value!r}; it must be {' or '.join(_CHOICES[field])}"
-    if field in BLOB_FIELDS:
+    if field in blobs:
         return "" if _BLOB.fullmatch(value) else f"is {value!r}, not sha256:<64 digits> <bytes>"
-    return "" if field in _TEXTS or _DIGEST.fullmatch(value) else f"is {value!r}, not 64 hexadecimal digits"
+    return "" if field in texts or _DIGEST.fullmatch(value) else f"is {value!r}, not 64 hexadecimal digits"
 
 
 def _blob(text: object) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _amount(resource: Node | Volume, kind: _Kind) -> int:
 def _staging_shortage(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Iterable[Problem]:
     images = [(entry.resource, entry.where) for entry in here if isinstance(entry.resource, StagedImage)]
     missing = [(image, where) for image, where in images if image.digest not in inventory.images]
-    needed = sum(image.transfer_bytes for image, _ in missing)
+    needed = sum(image.size_bytes for image, _ in missing)
     if needed > inventory.disk_free_bytes:
         names = ", ".join(sorted(image.name for image, _ in missing))
         yield Problem(

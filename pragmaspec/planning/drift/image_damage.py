@@ -20,7 +20,12 @@ class Damage(NamedTuple):
 
 
 def image_damage(image: StagedImage, seen: Observations) -> Damage | None:
-    """Return the damage of the recorded ``image`` at its site, if any."""
+    """Return the damage of the recorded ``image`` at its site, if any.
+
+    One that is used in place belongs to the site: its loss matters only to nodes that are to boot from it.
+    """
+    if image.in_place:
+        return None
     found = next((each for each in seen.image_parts if each.digest[:16] == image.digest[:16]), None)
     if found is None:
         return None if image.digest in seen.images else Damage("gone", f"is gone from {seen.store}")

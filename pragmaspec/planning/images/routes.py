@@ -80,7 +80,7 @@ def with_routes(plan: Plan, copy_of: PublicCopyLookup, state: State) -> Plan:
         site = sites.get(image.site)
         if action.verb != "stage" or action.reason == ALREADY_STAGED or not isinstance(image, StagedImage):
             return action
-        if not isinstance(site, LibvirtSite) or not site.over_ssh:
+        if image.site_image or not isinstance(site, LibvirtSite) or not site.over_ssh:
             return action
         group = groups.get(image.site, "")
         if (group, image.digest) in available:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SiteConflictError
 from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, describe_owner
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.resources import Allocation, Mark
+from pragmaspec.resources import Allocation, Mark, StagedImage
 from pragmaspec.text import capitalized
 
 
@@ -44,7 +44,14 @@ def release_grant(world: World, mark: Mark) -> None:
         world.remove(grant.key)
 
 
-def release_image(world: World, digest: str, lineage: str) -> None:
+def release_image(world: World, staged: StagedImage, lineage: str) -> None:
+    """Remove the reference of stack ``lineage`` to ``staged``. An image of the site itself stays, and has none."""
+    image = world.image(staged.digest)
+    if not staged.site_image or (image is not None and lineage in image.users):
+        release_digest(world, staged.digest, lineage)
+
+
+def release_digest(world: World, digest: str, lineage: str) -> None:
     """Remove the reference of stack ``lineage`` to the image, and the image with its last one."""
     image = world.image(digest)
     if image is None or (image.users and lineage not in image.users):

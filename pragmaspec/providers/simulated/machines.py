@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.objects import SimulatedMachine
+from pragmaspec.providers.simulated.site_images import require_site_image
 from pragmaspec.providers.simulated.volumes import booted_disks, check_volumes
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Mark
@@ -30,6 +31,8 @@ def definition_of(request: BootRequest) -> str:
     disks = tuple((disk.name, disk.volume) for disk in node.disks)
     if disks:
         definition = (*definition, disks)
+    if node.firmware != "bios":
+        definition = (*definition, node.firmware)
     return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
@@ -115,10 +118,13 @@ def _with_live_changes(kept: SimulatedMachine, wanted: SimulatedMachine) -> Simu
     )
 
 
-def check_bootable(world: World, request: BootRequest) -> None:
+def check_bootable(world: World, site: SimulatedSite, request: BootRequest) -> None:
     """Raise SiteError when the image, a network or a volume of the node is missing, or a volume is in use."""
     node, mark = request.node, request.mark
-    if world.image(request.image.digest) is None:
+    if request.image.site_image:
+        if not _has_disk(world, mark):
+            require_site_image(site, request.image)
+    elif world.image(request.image.digest) is None:
         raise _missing(
             f"{node.address} boots from image {request.image.name} ({request.image.digest[:16]}), which is not at the site."
         )
@@ -128,6 +134,13 @@ def check_bootable(world: World, request: BootRequest) -> None:
     absent = [network.name for network in request.allocation.networks if network.name not in active]
     if absent:
         raise _missing(f"{node.address} needs {', '.join(absent)} of {request.allocation.address}, which the site does not have.")
+
+
+def _has_disk(world: World, mark: Mark) -> bool:
+    """True if a disk of this generation exists, so that the node no longer needs its image."""
+    return any(
+        machine.disk and machine.generation == mark.generation for machine in world.machines_at(mark.lineage, mark.address)
+    )
 
 
 def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:

@@ -18,7 +18,7 @@ from pragmaspec.providers.base import (
     StageRequest,
     VolumeStorage,
 )
-from pragmaspec.providers.simulated.claims import claim, new_grant, release_grant, release_image
+from pragmaspec.providers.simulated.claims import claim, new_grant, release_digest, release_grant, release_image
 from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
 from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
@@ -26,6 +26,7 @@ from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
+from pragmaspec.providers.simulated.site_images import SimulatedImages, require_site_image
 from pragmaspec.providers.simulated.volumes import grown_machine, put_volume, remove_volume
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
@@ -57,8 +58,9 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             boot_check=self,
             autostart=self,
             image_listing=self,
-            guest_simulation=self,
             volume_storage=self,
+            site_images=SimulatedImages(self._site),
+            guest_simulation=self,
         )
 
     @property
@@ -130,6 +132,10 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     def stage(self, request: StageRequest) -> Outputs:
         image, mark = request.image, request.mark
         fault = self._call("stage", mark.address)
+        if image.site_image:
+            require_site_image(self._site, image)
+            _respond(fault)
+            return ()
         with self._world.reading() as world:
             present = world.image(image.digest) is not None
         if not present:
@@ -148,7 +154,7 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
         unready = fault is not None and fault.kind == "unready"
         alone = self._site.identity == "ident"
         with self._world.writing() as world:
-            check_bootable(world, request)
+            check_bootable(world, self._site, request)
             before = find_machine(world, request, self._site.identity)
             after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
             check_flavor(self._site, before, request.node)
@@ -162,7 +168,7 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     @override
     def check_boot(self, request: BootRequest) -> None:
         with self._world.reading() as world:
-            check_bootable(world, request)
+            check_bootable(world, self._site, request)
             machines = world.machines_at(request.mark.lineage, request.mark.address)
             same = next((machine for machine in machines if machine.generation == request.mark.generation), None)
             check_flavor(self._site, same, request.node)
@@ -200,7 +206,7 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
         fault = self._call("clean", mark.address)
         with self._world.writing() as world:
             if isinstance(resource, StagedImage):
-                release_image(world, resource.digest, mark.lineage)
+                release_image(world, resource, mark.lineage)
             elif isinstance(resource, Node):
                 for machine in self._own(world, mark):
                     world.remove(machine.key)
@@ -223,7 +229,7 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             volume = next((each for each in world.volumes.values() if each.id == site_id), None)
             if volume is not None:
                 remove_volume(world, mark)
-            release_image(world, site_id, mark.lineage)
+            release_digest(world, site_id, mark.lineage)
         _respond(fault)
 
     @override

@@ -102,6 +102,10 @@ class PlanLines:
         preposition = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_STAGED else "into"
         site = self._sites.get(image.site)
         target = f"pool {site.pool}" if isinstance(site, LibvirtSite) else image.site
+        if image.in_place:
+            return f"stays at {target}" if action.verb == "clean" else f"{image.site_name} · id {image.site_image}"
+        if image.site_image and action.verb == "stage" and action.reason != ALREADY_STAGED:
+            return f"{size(image.size_bytes)} copied in {target} from {image.site_name}"
         return f"{size(image.size_bytes)} {preposition} {target}" + (f" · {action.way}" if action.way else "")
 
 
@@ -161,4 +165,6 @@ def _node_details(node: Node, *, with_disk: bool) -> str:
         parts += map(disk_text, node.disks)
     if private is not None:
         parts.append(private.address)
+    if node.firmware == "uefi" and not with_disk:
+        parts.append("UEFI")
     return " · ".join(parts)

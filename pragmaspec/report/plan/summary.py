@@ -60,7 +60,7 @@ def _counts(entries: Sequence[ResourceActions], plan: Plan) -> str:
 def _transfer_bytes(entries: Sequence[ResourceActions]) -> int:
     """Return the size of the images to transfer, without those that another stack has staged already."""
     return sum(
-        entry.main.resource.size_bytes
+        entry.main.resource.transfer_bytes
         for entry in entries
         if entry.main.verb == "stage" and isinstance(entry.main.resource, StagedImage) and entry.main.reason != ALREADY_STAGED
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from pragmaspec.net.urls import WEB_SCHEMES, is_url
-from pragmaspec.spec.fields.scalars import text
+from pragmaspec.spec.fields.scalars import name, text
 from pragmaspec.spec.fields.url import path_field, url_field
 from pragmaspec.spec.findings import listed
 from pragmaspec.spec.models.base import Model
@@ -13,6 +13,7 @@ from pragmaspec.spec.value_errors import value_error
 from pragmaspec.text import capitalized
 
 _HTTP_OR_S3 = (*WEB_SCHEMES, "s3")
+_AT_ADVICE = "write the name or the id of an image at the site, such as Featured-Ubuntu24"
 _MIRROR = url_field("write a URL such as http://mirror.example.org/debian", credential_advice="use a mirror that requires none")
 _PACKAGE = text(r"^[a-z0-9][a-z0-9+.-]*$", "write the name of a Debian package, such as openmpi-bin")
 _PATH = path_field("write a path relative to the spec")
@@ -124,18 +125,27 @@ class PragmaModel(Model):
     )
 
 
+_ORIGINS = ("build", "source", "catalogue", "clonezilla", "pragma")
+
+
 class ImageModel(Model):
-    """An image. Exactly one of `build`, `source`, `catalogue`, `clonezilla` and `pragma` is required."""
+    """An image. Exactly one of `build`, `source`, `catalogue`, `clonezilla` and `pragma` is required, unless it has `at`."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": [key]} for key in ("build", "source", "catalogue", "clonezilla", "pragma")],
+            "anyOf": [
+                {"oneOf": [{"required": [key]} for key in _ORIGINS]},
+                {"required": ["at"], "not": {"anyOf": [{"required": [key]} for key in _ORIGINS]}},
+            ],
             "dependentRequired": {
                 "initrd": ["kernel"],
                 "cmdline": ["kernel"],
                 **{key: ["source"] for key in ("mirrors", "sha256", "sums", "format", "kernel", "member")},
             },
-            "dependentSchemas": {"firmware": {"not": {"anyOf": [{"required": [key]} for key in ("kernel", "build")]}}},
+            "dependentSchemas": {
+                "firmware": {"not": {"anyOf": [{"required": [key]} for key in ("kernel", "build")]}},
+                "at": {"properties": {"guest": {"enum": ["cloud-init"]}}},
+            },
         }
     )
 
@@ -213,20 +223,45 @@ class ImageModel(Model):
         examples=["files"],
     )
 
+    at: dict[Annotated[str, name()], Annotated[str, text(r"^[^\x00-\x1f\x7f]{1,255}$", _AT_ADVICE)]] = Field(
+        default_factory=dict,
+        description="Images that live at a site, by the site's name: their name or id there. Other sites use the source.",
+        examples=[{"jetstream": "Featured-Ubuntu24"}],
+        json_schema_extra={"additionalProperties": False},
+    )
+
+    @property
+    def origin(self) -> str | None:
+        """The key of the source; None for an image that only lives at sites."""
+        return next((key for key in _ORIGINS if getattr(self, key)), None)
+
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        origins = [key for key in ("build", "source", "catalogue", "clonezilla", "pragma") if getattr(self, key)]
+        origins = [key for key in _ORIGINS if getattr(self, key)]
         if len(origins) > 1:
             raise value_error("Several sources", f"{listed(origins)} exclude each other; keep one")
-        if not origins:
-            raise value_error("No source", "write build: {debian: bookworm}, catalogue: debian-12, or source: with a URL or path")
+        if not origins and not self.at:
+            raise value_error(
+                "No source",
+                "write build: {debian: bookworm}, catalogue: debian-12, source: with a URL or path, or at: {SITE: IMAGE}",
+            )
         beside = [
             key for key in ("mirrors", "sha256", "sums", "format", "member", "kernel", "initrd", "cmdline") if getattr(self, key)
         ]
         if beside and not self.source:
-            raise value_error("Only with `source`", f"`{beside[0]}` is not valid with `{origins[0]}`; remove it")
+            raise value_error("Only with `source`", f"`{beside[0]}` is not valid with `{(*origins, 'at')[0]}`; remove it")
         if (self.initrd or self.cmdline) and not self.kernel:
             raise value_error("Kernel missing", "`initrd` and `cmdline` require `kernel`; add it, or remove them")
+        return self
+
+    @model_validator(mode="after")
+    def _bytes_are_here(self) -> Self:
+        if self.at and self.guest == "files":
+            raise value_error(
+                "Image is not on this machine",
+                "`guest: files` writes to the disk on this machine, where an image that lives at a site never is; use an image "
+                "with cloud-init, or remove `at`",
+            )
         return self
 
     @model_validator(mode="after")

@@ -299,6 +299,40 @@ class FaultModel(Model):
     )
 
 
+class SimulatedImageModel(Model):
+    """An image that lives at a simulated site."""
+
+    name: Annotated[str, text(advice="write the name of the image, such as Featured-Ubuntu24")] = Field(
+        description="Name of the image. Several images may have the same.", examples=["Featured-Ubuntu24"]
+    )
+    id: Annotated[str, text(r"^[A-Za-z0-9._:-]+$", "write an id such as ami-0abc")] = Field(
+        description="Identifier of the image at the site.", examples=["ami-0abc"]
+    )
+    size_bytes: Annotated[int, disk()] = Field(
+        default=4 * 2**30,
+        alias="size",
+        json_schema_extra={"default": "4 GiB"},
+        description="Size of its disk.",
+        examples=["4 GiB"],
+    )
+    checksum: Annotated[
+        str, text(r"^(sha256:[0-9a-f]{64}|(md5|sha512):[0-9a-f]+)?$", "write sha256: and 64 hexadecimal digits")
+    ] = Field(default="", description="Checksum that the site reports. Default: none.", examples=["sha256:" + "9f86d081" * 8])
+    created: Annotated[str, text(r"^[0-9TZ:.+-]*$", "write a date such as 2026-11-01")] = Field(
+        default="", description="Date of its creation. Default: not reported.", examples=["2026-11-01"]
+    )
+    firmware: Literal["bios", "uefi"] | None = Field(
+        default=None, description="Firmware that boots it. Default: not reported.", examples=["uefi"]
+    )
+    min_memory_mib: Annotated[int, memory(0)] = Field(
+        default=0,
+        alias="min_memory",
+        json_schema_extra={"default": "0 MiB"},
+        description="Least memory of its nodes.",
+        examples=["2 GiB"],
+    )
+
+
 class SimulatedSiteModel(SiteOptions):
     """A simulated site in memory or in a file, for demonstrations and tests."""
 
@@ -338,6 +372,11 @@ class SimulatedSiteModel(SiteOptions):
         default_factory=QuotasModel,
         description="Limits of the objects at the site.",
         examples=[{"instances": 10, "cores": 20, "memory": "40 GiB"}],
+    )
+    images: tuple[SimulatedImageModel, ...] = Field(
+        default=(),
+        description="Images that live at the site, for `at:` of an image.",
+        examples=[[{"name": "Featured-Ubuntu24", "id": "ami-0abc"}]],
     )
 
 

@@ -9,6 +9,7 @@ from pragmaspec.spec.models.move import move_findings
 from pragmaspec.spec.models.roles import image_of, node_entries, node_sets
 from pragmaspec.spec.validation.disk_checks import disk_findings, volume_findings
 from pragmaspec.spec.validation.group_checks import ambiguous_name_findings, group_findings
+from pragmaspec.spec.validation.image_checks import image_site_findings, misspelt_site_findings
 from pragmaspec.spec.validation.network_checks import network_findings
 from pragmaspec.spec.yaml.tree import TreePath
 from pragmaspec.text import did_you_mean
@@ -24,6 +25,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         at = ("clusters", name)
         found += _unknown_names(at, cluster, images, sites)
         found += _missing_image(at, cluster, images)
+        found += image_site_findings(at, cluster, spec, named_images(at, cluster))
         found += network_findings(at, cluster)
         found += group_findings(at, cluster)
         found += disk_findings(at, cluster)
@@ -31,6 +33,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         found += _settings_without_cloud_init(at, cluster, spec)
         if cluster.site in spec.sites:
             found += _outside_pools(at, cluster, spec.sites[cluster.site])
+    found += misspelt_site_findings(spec, sites)
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
     found += _claimed_twice(spec, ("private", "vlan"), "VLAN", _named_vlan)
     found += ambiguous_name_findings(spec)

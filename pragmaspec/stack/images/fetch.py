@@ -104,9 +104,12 @@ def _loaded(stack: "Stack") -> "LoadedSpec":
 
 def _chosen(loaded: "LoadedSpec", names: Collection[str], *, built: bool) -> list[str]:
     """Return the selected images, in the order of the spec."""
-    known = [name for name, model in loaded.model.images.items() if model.build is not None or not built]
+    known = [name for name, model in loaded.model.images.items() if (model.build if built else model.origin)]
     kind = "built image" if built else "image"
     for name in names:
+        if not built and name in loaded.model.images and name not in known:
+            detail = f"Image {name} lives at sites only, so there is nothing to fetch to this machine."
+            raise UsageError("No such image", detail)
         if name not in known:
             advice = did_you_mean(name, known, f"Images: {', '.join(sorted(known)) or 'none'}.")
             raise UsageError("No such image", f"The spec has no {kind} {name}. {advice}")

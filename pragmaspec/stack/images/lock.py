@@ -7,20 +7,21 @@ from pragmaspec.errors import ImageError, Problem, UsageError
 from pragmaspec.text import did_you_mean
 
 if TYPE_CHECKING:
-    from pragmaspec.images.lock.entries import LockChange
+    from pragmaspec.images.lock.entries import LockChange, SitePinChange
     from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.stack.stack import Stack
 
 
 def lock_images(
     stack: "Stack", upgrade: Collection[str] = (), reporter: "ImageReporter | None" = None, *, accept_older: bool = False
-) -> "tuple[LockChange, ...]":
-    """Update ``pragmaspec.lock`` beside the spec, and return the change of each image, sorted by name.
+) -> "tuple[LockChange | SitePinChange, ...]":
+    """Update ``pragmaspec.lock`` beside the spec, and return the change of each image, sorted by name: those with a source first.
 
     Valid entries are kept, except those in ``upgrade``. Continues after failures. Raises SpecError, UsageError for a name that is
-    not an image of the spec, and ImageError with every problem.
+    not an image of the spec, ImageError with every problem, and SiteError.
     """
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.images.site_images import lock_site_images
     from pragmaspec.stack.resolve_spec import check_stack_name
 
     loaded = load_spec(stack.location.spec_file)
@@ -29,7 +30,8 @@ def lock_images(
     _check_names(upgrade, images)
     changes: list[LockChange] = []
     problems: list[Problem] = []
-    for name in sorted(images):
+    with_source = [name for name in sorted(images) if images[name].origin]
+    for name in with_source:
         try:
             change = stack.library.lock(
                 images[name],
@@ -44,10 +46,10 @@ def lock_images(
             problems += error.problems
         else:
             changes.append(change)
-    changes += stack.library.remove_stale(loaded.directory, images)
+    changes += stack.library.remove_stale(loaded.directory, with_source)
     if problems:
         raise ImageError.of(problems)
-    return tuple(sorted(changes, key=lambda change: change.name))
+    return (*sorted(changes, key=lambda change: change.name), *lock_site_images(loaded, upgrade))
 
 
 def _check_names(upgrade: Collection[str], images: Collection[str]) -> None:

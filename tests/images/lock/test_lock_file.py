@@ -10,10 +10,13 @@ from pragmaspec.errors import ImageError
 from pragmaspec.images.lock.lock_file import (
     LOCK_FILE,
     LockEntry,
+    SitePin,
     lock_text,
     read_lock,
+    read_site_pins,
     remove_from_lock,
     write_lock,
+    write_site_pins,
 )
 from pragmaspec.images.lock.parse import read_document
 from pragmaspec.images.store.fetched import Fetched
@@ -196,3 +199,73 @@ def test_an_unwritable_lock_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"pragmaspec\.lock cannot be written: Is a directory\. It belongs beside the spec"):
         write_lock(tmp_path, "debian-12", BUILT)
     assert read_lock(tmp_path) == {}
+
+
+PIN = SitePin(
+    described="Featured-Ubuntu24",
+    site_id="1f0c",
+    id="ami-0abc",
+    name="Featured-Ubuntu24",
+    created="2026-10-01",
+    format="raw",
+    virtual_size_bytes=8 * 2**30,
+    firmware="uefi",
+    date="2026-11-22",
+)
+ONLY_AT = """version = 1
+
+[images.u24.at.lab]
+described = "u24"
+site_id = "1f0c"
+id = "ami-0abc"
+name = "u24"
+format = "raw"
+virtual_size_bytes = 4096
+"""
+
+
+def test_pins_of_sites_are_kept_beside_the_entry_of_the_source(tmp_path: Path) -> None:
+    write_lock(tmp_path, "u24", BUILT)
+    write_site_pins(tmp_path, {("u24", "jetstream"): PIN, ("other", "lab"): PIN})
+    write_lock(tmp_path, "u24", FETCHED)
+    assert read_lock(tmp_path) == {"u24": FETCHED}
+    assert read_site_pins(tmp_path) == {("u24", "jetstream"): PIN, ("other", "lab"): PIN}
+    remove_from_lock(tmp_path, ["u24"])
+    write_site_pins(tmp_path, {}, [("other", "lab")])
+    assert (read_lock(tmp_path), read_site_pins(tmp_path)) == ({}, {("u24", "jetstream"): PIN})
+    assert "[images.u24.at.jetstream]" in (tmp_path / LOCK_FILE).read_text()
+
+
+def test_unchanged_pins_do_not_touch_the_file(tmp_path: Path) -> None:
+    write_site_pins(tmp_path, {("u24", "lab"): PIN})
+    (tmp_path / LOCK_FILE).write_text(text := f"# edited\n{(tmp_path / LOCK_FILE).read_text()}")
+    write_site_pins(tmp_path, {("u24", "lab"): PIN}, [("absent", "lab")])
+    assert (tmp_path / LOCK_FILE).read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ('id = "ami-0abc"\n', "", 3, "u24 at lab: it has no id"),
+        ("4096", "0", 9, "u24 at lab: virtual_size_bytes is 0, which is not the size of a disk"),
+        ("4096", "4096\ncopy_bytes = -1", 10, "u24 at lab: copy_bytes is -1, which is not an amount"),
+        ('"raw"', '"vmdk"', 8, "u24 at lab: format is 'vmdk'; it must be qcow2 or raw"),
+        ("4096", '4096\nnews = "x"', 10, "u24 at lab: news is unknown to this pragmaspec"),
+        ('name = "u24"', "name = 7", 7, "u24 at lab: name is 7, which is not a string"),
+        (ONLY_AT, "version = 1\n[images.u24]\nat = {lab = 7}\n", 1, "u24 at lab: it is not a table"),
+    ],
+)
+def test_an_invalid_pin_is_refused_with_its_line(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:
+    (tmp_path / LOCK_FILE).write_text(ONLY_AT.replace(old, new))
+    with pytest.raises(ImageError) as caught:
+        read_site_pins(tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.where.line if problem.where else 0, message in problem.detail) == (line, True), problem
+
+
+def test_an_image_block_whose_sites_are_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_text("version = 1\n[images.u24]\nat = 7\n")
+    with pytest.raises(ImageError) as caught:
+        read_lock(tmp_path)
+    assert "u24: at is not a table" in caught.value.problems[0].detail
+    assert read_site_pins(tmp_path) == {}
