@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedNetwork, WantedPublic
 from pragmaspec.resources import Allocation, Node, StagedImage
-from pragmaspec.site import LibvirtSite
+from pragmaspec.site import Flavor, LibvirtSite
 from pragmaspec.state_model import Record, State
-from tests.planning.builders import EMPTY, GIB, applied, cluster, image, nodes, observed, planned, wanted
+from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, nodes, observed, planned, wanted
 
 SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))
 NAMES = ("alpha", "beta", "gamma", "delta")
@@ -278,3 +278,39 @@ def test_any_lost_object_is_recreated(spec: Wanted, state: State, data: st.DataO
         )
     assert planned(spec, applied(repair, after)).empty
     assert all(isinstance(record, Record) for record in applied(repair, after).records)
+
+
+FLAVORS = (
+    Flavor(name="m1.small", cpus=1, memory_mib=512),
+    Flavor(name="m1.medium", cpus=1, memory_mib=1024),
+    Flavor(name="c1.medium", cpus=2, memory_mib=512),
+    Flavor(name="m1.large", cpus=2, memory_mib=2048),
+)
+FLAVORED = {name: replace(ROOMY, flavors=FLAVORS) for name in ("lab", "tokyo")}
+
+
+@laws
+@given(st.lists(specs(), min_size=1, max_size=3))
+def test_after_an_apply_at_sites_with_flavors_the_next_plan_is_empty(path: list[Wanted]) -> None:
+    state = EMPTY
+    for spec in path:
+        state = applied(planned(spec, state, inventories=FLAVORED), state)
+        assert planned(spec, state, inventories=FLAVORED).empty
+        assert planned(spec, state, inventories={}).empty, "a plan without changes does not need the flavors"
+    assert all(node.flavor for node in state.nodes())
+
+
+@laws
+@given(specs(), specs())
+def test_flavors_do_not_depend_on_earlier_specs(before: Wanted, spec: Wanted) -> None:
+    """Except in clusters that are off, whose changes are deferred."""
+    anew = applied(planned(spec, inventories=FLAVORED), EMPTY)
+    state = applied(planned(before, inventories=FLAVORED), EMPTY)
+    state = applied(planned(spec, state, inventories=FLAVORED), state)
+    on = {each.name for each in spec.clusters if each.running}
+
+    def sizes(found: State) -> dict[str, object]:
+        nodes = [node for node in found.nodes() if node.cluster in on]
+        return {node.address: (node.flavor, node.requested, node.cpus, node.memory_mib, node.disk_bytes) for node in nodes}
+
+    assert sizes(state) == sizes(anew)

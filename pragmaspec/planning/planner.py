@@ -1,7 +1,7 @@
 """Makes a plan from the expanded spec, the recorded state, observations and inventories. Pure."""
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
@@ -45,10 +45,10 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.scope import EVERYTHING, addresses_in_scope
 from pragmaspec.planning.storage.disks import needs_more_disks
 from pragmaspec.planning.storage.volumes import desired_volumes, volume_problems
-from pragmaspec.planning.targets import selected_actions
+from pragmaspec.planning.targets import selected_actions, selected_addresses
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
-from pragmaspec.resources import Allocation, Network, Node, StagedImage, Volume
+from pragmaspec.resources import Allocation, Network, Node, Resource, StagedImage, Volume
 from pragmaspec.state_model import State
 
 WHOLE_STACK = PlanRequest()
@@ -271,12 +271,17 @@ class _Target:
             if inventory is not None:
                 known = scope if scope is not EVERYTHING else self._known_addresses()
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
-                self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, known)
+                selected = selected_addresses(self._resources(), known, self._request)
+                self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, selected)
+
+    def _resources(self) -> Iterator[Resource]:
+        """Yield everything desired or recorded."""
+        yield from (entry.resource for entry in self._desired)
+        yield from (record.resource for record in self._state.records)
 
     def _known_addresses(self) -> frozenset[str]:
         """Return the addresses of everything desired or recorded; other objects of this stack are left alone."""
-        resources = (*(entry.resource for entry in self._desired), *(record.resource for record in self._state.records))
-        return frozenset(each.address for each in resources)
+        return frozenset(each.address for each in self._resources())
 
 
 def _size_choosers(

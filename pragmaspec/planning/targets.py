@@ -1,6 +1,6 @@
 """Selects a part of a plan: --target and --exclude, with dependencies."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from fnmatch import fnmatchcase
 from shlex import quote
 
@@ -28,6 +28,20 @@ def matches(pattern: str, resource: Resource) -> bool:
 def matches_any(patterns: Iterable[str], resource: Resource) -> bool:
     """True if one of ``patterns`` selects ``resource``."""
     return any(matches(pattern, resource) for pattern in patterns)
+
+
+def selected_addresses(resources: Iterable[Resource], scope: Container[str], request: PlanRequest) -> Container[str]:
+    """Return the addresses of ``scope`` at which ``request`` can have actions: see :func:`selected_actions`.
+
+    These are the targets and the allocations that they need, without the excluded resources.
+    """
+    if not request.targets and not request.exclude:
+        return scope
+    resources = [each for each in resources if each.address in scope and not matches_any(request.exclude, each)]
+    targets = (*request.targets, *request.replace)
+    selected = [each for each in resources if not request.targets or matches_any(targets, each)]
+    needed = {f"{node.site}/{node.cluster}/allocation" for node in selected if isinstance(node, Node)}
+    return frozenset(each.address for each in selected) | frozenset(each.address for each in resources if each.address in needed)
 
 
 def selected_actions(actions: tuple[Action, ...], known: Iterable[Resource], request: PlanRequest) -> tuple[Action, ...]:

@@ -31,6 +31,7 @@ from pragmaspec.planning.observed import (
     PoolUse,
     PublicPool,
     Quota,
+    QuotaBasis,
     QuotaUse,
     SiteIdentity,
     SiteNetwork,
@@ -76,7 +77,7 @@ from pragmaspec.resources import (
     StagedImage,
     Volume,
 )
-from pragmaspec.site import ExternalSite, Flavor, IdentityKind, Overcommit, PublicNetwork, Reserve
+from pragmaspec.site import ExternalSite, Flavor, IdentityKind, Overcommit, PublicNetwork, QuotaKind, Reserve
 from pragmaspec.state_model import Record, State
 from pragmaspec.typing import override
 
@@ -135,6 +136,8 @@ __all__ = [
     "PublicNetwork",
     "PublicPool",
     "Quota",
+    "QuotaBasis",
+    "QuotaKind",
     "QuotaUse",
     "Readiness",
     "Record",

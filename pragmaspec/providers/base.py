@@ -177,7 +177,7 @@ class BootCheck(Protocol):
     """For sites that can check in advance for the image and the networks of a boot."""
 
     def check_boot(self, request: BootRequest) -> None:
-        """Raise SiteError, as :meth:`Provider.boot` would, when the node's image or one of its networks is missing.
+        """Raise SiteError, as :meth:`Provider.boot` would, when the node's image, flavor or one of its networks is missing.
 
         Called before a node that is to boot again is stopped, and before its old disk is removed. Must not change anything. The
         request has neither seed nor overlay.
@@ -329,7 +329,11 @@ class Provider(Protocol):
         ...
 
     def inventory(self) -> Inventory:
-        """Capacity and its use by any owner. Must not change anything. One listing per kind of object, not one per node."""
+        """Capacity and its use by any owner. Must not change anything. One listing per kind of object, not one per node.
+
+        A site with sizes of its own reports its ``flavors``. ``quotas`` are the limits of this user, with all that is used. A
+        site whose hosts are unknown to its users sets ``reports_capacity`` to False, and the totals to 0.
+        """
         ...
 
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:
@@ -370,6 +374,10 @@ class Provider(Protocol):
         The machine then carries the op of ``request.mark``, so that a removal of its predecessor does not affect it. Where
         identities cannot be chosen, the machine is the one with ``request.site_id``, which must be read by that id and not from a
         listing; if it is absent or no id is given, one is created (per token only once). Its id is the output ``id``.
+
+        At a site with flavors, a new or resized machine gets ``node.flavor``; SiteError if it is not offered, and
+        SiteCapacityError if a quota or the capacity is exceeded. Neither must leave anything behind. An existing machine keeps a
+        flavor that is no longer offered.
         """
         ...
 

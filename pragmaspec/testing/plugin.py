@@ -10,7 +10,9 @@ import pytest
 
 from pragmaspec.testing.subject import Subject, left_as_found
 
-pytest.register_assert_rewrite(*(f"pragmaspec.testing.{part}" for part in ("abilities", "contract", "identities", "storage")))
+pytest.register_assert_rewrite(
+    *(f"pragmaspec.testing.{part}" for part in ("abilities", "contract", "identities", "sizes", "storage"))
+)
 
 
 @pytest.fixture

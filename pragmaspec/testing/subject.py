@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.allocation.flavors import flavor_order
 from pragmaspec.planning.observed import Observations
 from pragmaspec.providers.base import BootRequest, Provider, StageRequest, TransferProgress
 from pragmaspec.providers.registry import open_provider
@@ -91,12 +92,12 @@ class Subject:
         return pool.network if pool else None
 
     def node(self, name: str = "hello-frontend", *, cpus: int = 1, memory_mib: int = 128) -> Node:
-        """Return a node of the cluster ``hello``."""
+        """Return a node of the cluster ``hello``, at a site with flavors of the smallest that has the CPUs and the memory."""
         digits = sha256(f"{self.lineage}{name}".encode()).hexdigest()
         private = self.allocation().private
         address = f"{private.cidr.rpartition('.0/')[0]}.{int(digits[:2], 16) % 200 + 10}"
         nic = Nic(network="private", mac=f"52:54:00:{digits[:2]}:{digits[2:4]}:{digits[4:6]}", address=address, prefix=16)
-        return Node(
+        node = Node(
             site=self.site.name,
             cluster="hello",
             name=name,
@@ -108,6 +109,24 @@ class Subject:
             image=self.image.digest,
             nics=(nic,),
         )
+        return self._with_flavor(node)
+
+    def _with_flavor(self, node: Node) -> Node:
+        offered = self.provider.inventory().flavors
+        if offered is None:
+            return node
+        fitting = (
+            each
+            for each in sorted(offered, key=flavor_order)
+            if each.cpus >= node.cpus
+            and each.memory_mib >= node.memory_mib
+            and (not each.disk_bytes or each.disk_bytes >= node.disk_bytes)
+        )
+        found = next(fitting, None)
+        if found is None:
+            raise LookupError(f"No flavor has {node.cpus} cpus and {node.memory_mib} MiB.")
+        disk_bytes = found.disk_bytes or node.disk_bytes
+        return replace(node, cpus=found.cpus, memory_mib=found.memory_mib, disk_bytes=disk_bytes, flavor=found.name)
 
     def volume(self, name: str = "home", *, size_bytes: int = 2**21) -> Volume:
         """Return a volume."""

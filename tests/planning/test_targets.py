@@ -5,7 +5,7 @@ import pytest
 from pragmaspec.errors import UsageError
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.targets import matches
+from pragmaspec.planning.targets import matches, selected_addresses
 from pragmaspec.state_model import State
 from tests.planning.builders import EMPTY, action_names, applied_state, cluster, image, nodes, planned, wanted
 
@@ -119,3 +119,21 @@ def test_unknown_target_is_refused() -> None:
         "`--exclude wrold`",
     ]
     assert part(cluster("world"), state=STATE, targets=("hello-compute-0",)).actions
+
+
+def test_the_addresses_of_a_partial_plan_include_needed_allocations() -> None:
+    resources = [record.resource for record in STATE.records]
+    scope = frozenset(each.address for each in resources)
+
+    def found(**asked: tuple[str, ...]) -> set[str]:
+        return {address.removeprefix("lab/") for address in selected_addresses(resources, scope, PlanRequest(**asked))}
+
+    assert len(found()) == len(scope)
+    assert found(targets=("hello-compute-1",)) == {"hello/node/hello-compute-1", "hello/allocation"}
+    assert found(targets=("world",)) == {f"world/node/world-{name}" for name in ("frontend", "compute-0", "compute-1")} | {
+        "world/allocation"
+    }
+    assert found(targets=("hello",), exclude=("hello-*",)) == {"hello/allocation"}
+    assert "hello/node/hello-frontend" not in found(exclude=("hello-frontend",))
+    assert found(targets=("hello-frontend",), replace=("world-frontend",)) >= {"world/node/world-frontend"}
+    assert selected_addresses(resources, frozenset(), PlanRequest(targets=("hello",))) == frozenset()

@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 from uuid import uuid4
 
 import pytest
 
-from pragmaspec.site import IdentityKind, LibvirtSite, PublicNetwork, SimulatedSite
+from pragmaspec.site import Flavor, IdentityKind, LibvirtSite, PublicNetwork, QuotaKind, SimulatedHost, SimulatedSite
 from pragmaspec.testing.subject import Subject, left_as_found, small_image
 
 __all__ = ["Subject", "left_as_found", "small_image"]
@@ -44,6 +45,22 @@ def _simulated_identity(kind: IdentityKind, directory: Path) -> Subject:
     return Subject.at(site, directory, public="192.0.2.10")
 
 
+def simulated_cloud(request: pytest.FixtureRequest, directory: Path) -> Subject:
+    """A site with flavors, quotas, and a host that it does not report."""
+    site = SimulatedSite(
+        name=f"cloud-{uuid4()}",
+        file=":memory:",
+        host=SimulatedHost(visible=False),
+        flavors=(
+            Flavor(name="m1.small", cpus=1, memory_mib=128),
+            Flavor(name="m1.medium", cpus=2, memory_mib=256),
+            Flavor(name="m1.large", cpus=8, memory_mib=4096, disk_bytes=2**30),
+        ),
+        quotas=(("instances", 4), ("cores", 40), *((kind, 2**40) for kind in get_args(QuotaKind)[2:])),
+    )
+    return Subject.at(site, directory, public="192.0.2.10")
+
+
 def libvirt_test(request: pytest.FixtureRequest, directory: Path) -> Subject:
     """libvirt's in-process test driver. Its state is shared in this process, so every test cleans up.
 
@@ -65,6 +82,7 @@ def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
         pytest.param(simulated_file, id="simulated-file"),
         pytest.param(simulated_token, id="simulated-token"),
         pytest.param(simulated_tag, id="simulated-tag"),
+        pytest.param(simulated_cloud, id="simulated-cloud"),
         pytest.param(libvirt_system, id="libvirt-system", marks=pytest.mark.hypervisor),
         pytest.param(libvirt_test, id="libvirt-test"),
     ]

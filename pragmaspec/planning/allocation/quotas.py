@@ -6,14 +6,14 @@ removed, because a plan does not wait for removals before it creates other objec
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.drift.refresh import RefreshedState
-from pragmaspec.planning.observed import Inventory, Quota, QuotaBasis
+from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, Quota, QuotaBasis
 from pragmaspec.resources import Allocation, Node, Resource
 from pragmaspec.site import QuotaKind
 from pragmaspec.spec.quantity import format_size
@@ -21,8 +21,6 @@ from pragmaspec.text import few, joined
 
 MAX_USERS = 5
 """Number of users of a quota that an error names."""
-MAX_REMOVED = 6
-"""Number of removed objects that an error names."""
 
 Rates = tuple[tuple[QuotaBasis, int], ...]
 
@@ -71,7 +69,7 @@ class _Amounts(NamedTuple):
         """Return the part of ``quota`` that the object takes."""
         if not self.running and not quota.counts_stopped:
             return 0
-        return rated(USUAL_RATES[quota.kind] if quota.rates is None else quota.rates, self.by_basis)
+        return rated(quota_rates(quota), self.by_basis)
 
 
 _NOTHING = _Amounts(MappingProxyType({}), running=True)
@@ -111,28 +109,41 @@ def amounts(resource: Resource) -> Mapping[QuotaBasis, int]:
     return {}
 
 
+def quota_rates(quota: Quota) -> Rates:
+    """Return the amount of ``quota`` that each object takes."""
+    return USUAL_RATES[quota.kind] if quota.rates is None else quota.rates
+
+
 def rated(rates: Rates, amounts: Mapping[QuotaBasis, int]) -> int:
     """Return the part of a quota that ``amounts`` take."""
     return sum(rate * amounts.get(basis, 0) for basis, rate in rates)
 
 
 def quota_shortages(
-    site: str, inventory: Inventory, in_scope: Iterable[Desired], refreshed: RefreshedState, scope: Container[str]
+    site: str, inventory: Inventory, desired: Iterable[Desired], refreshed: RefreshedState, scope: Container[str]
 ) -> tuple[Problem, ...]:
-    """Return one problem per quota of ``site`` that the desired resources ``in_scope`` exceed.
+    """Return one problem per quota of ``site`` that the ``desired`` resources at the addresses of ``scope`` exceed.
 
     An exceeded quota is a problem only for a plan that adds to it.
     """
     quotas = [quota for quota in inventory.quotas if quota.limit is not None]
     if not quotas:
         return ()
-    return tuple(_Quotas(site, list(in_scope), refreshed, scope).shortages(quotas))
+    uses: tuple[CapacityUse | PoolUse, ...] = (*inventory.holdings, *inventory.vlans, *inventory.addresses)
+    present = {use.address for use in uses if use.lineage == refreshed.state.lineage and use.address is not None}
+    here = [entry for entry in desired if entry.resource.site == site]
+    return tuple(_Quotas(site, here, refreshed, scope, present).shortages(quotas))
 
 
 class _Quotas:
-    """The growth and the removals of one plan at one site."""
+    """The growth and the removals of one plan at one site.
 
-    def __init__(self, site: str, in_scope: Sequence[Desired], refreshed: RefreshedState, scope: Container[str]) -> None:
+    ``present``: addresses of objects of the stack that the site reports, also without a record.
+    """
+
+    def __init__(
+        self, site: str, here: Sequence[Desired], refreshed: RefreshedState, scope: Container[str], present: Collection[str]
+    ) -> None:
         self._site = site
         self._lineage = refreshed.state.lineage
         missing = refreshed.gone | refreshed.never_created
@@ -141,10 +152,11 @@ class _Quotas:
             for record in refreshed.state.records
             if record.resource.site == site and record.address not in missing
         }
-        here = [entry for entry in in_scope if entry.resource.site == site]
         wanted = {entry.resource.address for entry in here}
         self._held = [_amounts_of(resource) for resource in held.values()]
-        self._growth = [_growth(entry, held.get(entry.resource.address)) for entry in here]
+        self._growth = [
+            _growth(entry, held.get(entry.resource.address), present) for entry in here if entry.resource.address in scope
+        ]
         self._removed = [
             resource
             for address, resource in held.items()
@@ -187,23 +199,31 @@ class _Quotas:
         return f"{quota_amount(quota.kind, quota.used)} in use ({users})"
 
     def _remedy(self, quota: Quota, short: int) -> str:
-        freed = [(each, _amounts_of(each).of(quota)) for each in self._removed]
-        if sum(amount for _, amount in freed) < short:
-            return "Request less, clean clusters that are no longer needed, or ask the site's administrators for a larger quota."
         clusters = {each.cluster for each in self._removed if isinstance(each, Allocation)}
-        names = sorted({_target(each, clusters) for each, amount in freed if amount})
-        targets = "".join(f" --target {name}" for name in names[:MAX_REMOVED])
+        freed: Counter[str] = Counter()
+        for each in self._removed:
+            freed[_target(each, clusters)] += _amounts_of(each).of(quota)
+        names: list[str] = []
+        for name, amount in sorted(freed.items(), key=lambda entry: (-entry[1], entry[0])):
+            if short > 0 and amount:
+                names.append(name)
+                short -= amount
+        if short > 0:
+            return "Request less, clean clusters that are no longer needed, or ask the site's administrators for a larger quota."
+        targets = "".join(f" --target {name}" for name in names)
         return (
             f"It also removes {joined(names)}, but creates before it removes. Apply the removal first: "
             f"`pragmaspec apply{targets}`."
         )
 
 
-def _growth(entry: Desired, before: Resource | None) -> _Growth:
+def _growth(entry: Desired, before: Resource | None, present: Collection[str]) -> _Growth:
     after = _amounts_of(entry.resource)
-    if before is None:  # a new node that should be off is not created
-        return _Growth(_NOTHING, after if after.running else _NOTHING, entry.where)
-    return _Growth(_amounts_of(before), after, entry.where)
+    if before is not None:
+        return _Growth(_amounts_of(before), after, entry.where)
+    if entry.resource.address in present:  # created by a run of which no record is left
+        return _Growth(after, after, entry.where)
+    return _Growth(_NOTHING, after if after.running else _NOTHING, entry.where)  # a new node that is off is not created
 
 
 def _amounts_of(resource: Resource) -> _Amounts:

@@ -118,7 +118,8 @@ def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
     if asked is not None:
         # The configuration of its guest is unknown, so the next apply updates it.
         sizes = {"cpus": seen.cpus, "memory_mib": seen.memory_mib} if running and seen.cpus and seen.memory_mib else {}
-        return replace(asked, running=running, keys="", peers="", image=asked.image if seen.disk else "", **sizes)
+        flavor = asked.flavor if seen.flavor is None else seen.flavor
+        return replace(asked, running=running, keys="", peers="", image=asked.image if seen.disk else "", flavor=flavor, **sizes)
     site, cluster, _, name = orphan.address.split("/")
     group, index = _group_and_index(name, cluster)
     return Node(

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from pragmaspec.planning.allocation.quotas import amounts, quota_amount, quota_shortages
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.drift.refresh import RefreshedState
-from pragmaspec.planning.observed import Quota, QuotaUse
+from pragmaspec.planning.observed import CapacityUse, PoolUse, Quota, QuotaUse
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import State
 from tests.planning.builders import EMPTY, LINEAGE, ROOMY, applied_state, cluster, line
@@ -96,6 +96,28 @@ def test_removed_nodes_that_do_not_count_are_no_remedy() -> None:
     stopped = replace(Quota(kind="cores", limit=0, used=1), counts_stopped=False)
     (detail,) = details(stopped, OFF, smaller)
     assert "ask the site's administrators" in detail
+
+
+def test_objects_without_a_record_exist_already() -> None:
+    addresses = [record.address for record in HELLO.records]
+    machine = CapacityUse(owner="ours", lineage=LINEAGE, address="lab/hello/node/hello-compute-1")
+    foreign = CapacityUse(owner="theirs", lineage="77aa12cd", address="lab/hello/node/hello-compute-0")
+    vlan = PoolUse(value="20", owner="ours", lineage=LINEAGE, address="lab/hello/allocation")
+    refreshed = RefreshedState(EMPTY, frozenset(), ())
+    quotas = (Quota(kind="instances", limit=1, used=1), Quota(kind="networks", limit=1, used=1))
+    inventory = replace(ROOMY, quotas=quotas, holdings=(machine, foreign), vlans=(vlan,))
+    (problem,) = quota_shortages("lab", inventory, entries(HELLO), refreshed, frozenset(addresses))
+    assert "adds 2, which is 2 too many" in problem.detail
+
+
+def test_the_fewest_removals_that_suffice_are_proposed() -> None:
+    both = HELLO.with_records(applied_state(cluster("other", computes=0)).records)
+    wanted = applied_state(cluster("next", computes=0))
+    (detail,) = details(Quota(kind="instances", limit=4, used=4), both, wanted)
+    assert detail.endswith("`pragmaspec apply --target hello`.")
+    (detail,) = details(Quota(kind="instances", limit=1, used=4), both, wanted)
+    assert "removes hello and other, but" in detail
+    assert detail.endswith("`pragmaspec apply --target hello --target other`.")
 
 
 def test_a_site_states_the_rates_of_its_objects() -> None:

@@ -3,7 +3,7 @@ from msgspec.structs import replace
 from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, SiteIdentity
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNetwork, WantedNodes
-from pragmaspec.resources import Allocation, Network, Node, StagedImage
+from pragmaspec.resources import Allocation, Network, Node, SizeRequest, StagedImage
 from pragmaspec.stack.state.adopt import adopted_record, adoption_order, with_current_address, with_held_allocations
 from pragmaspec.state_model import Record, State
 
@@ -65,6 +65,17 @@ def test_a_node_in_the_spec_is_recorded_with_observed_sizes_and_without_guest_di
     assert node == _wanted_node(cpus=1, memory_mib=512, keys="", peers="")
     off = adopted_record(_orphan(ObservedNode(address=NODE, generation=0, status="off")), {NODE: _wanted_node()}).resource
     assert off == _wanted_node(running=False, keys="", peers="")
+
+
+def test_a_node_in_the_spec_is_recorded_with_its_observed_flavor() -> None:
+    seen = ObservedNode(address=NODE, generation=0, status="running", cpus=1, memory_mib=512, flavor="m1.tiny")
+    asked = _wanted_node(flavor="m1.small", requested=SizeRequest(cpus=1))
+    node = adopted_record(_orphan(seen), {NODE: asked}).resource
+    assert isinstance(node, Node)
+    assert (node.flavor, node.cpus, node.requested) == ("m1.tiny", 1, SizeRequest(cpus=1))
+    unreported = adopted_record(_orphan(replace(seen, flavor=None)), {NODE: asked}).resource
+    assert isinstance(unreported, Node)
+    assert unreported.flavor == "m1.small"
 
 
 def test_a_node_without_its_disk_is_recorded_without_an_image() -> None:
