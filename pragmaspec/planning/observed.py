@@ -41,8 +41,22 @@ class PoolUse(Frozen, frozen=True):
     address: str | None = None
 
 
-QuotaBasis = Literal["cluster", "network", "address", "node", "cpu", "memory_mib", "disk_byte", "nic", "volume", "volume_byte"]
-"""What a quota counts. ``network``: created for a cluster; ``address``: public; ``nic``: except those of public addresses."""
+QuotaBasis = Literal[
+    "cluster",
+    "network",
+    "address",
+    "node",
+    "cpu",
+    "memory_mib",
+    "disk_byte",
+    "nic",
+    "own_disk",
+    "own_disk_byte",
+    "volume",
+    "volume_byte",
+]
+"""What a quota counts. ``network``: created for a cluster; ``address``: public; ``nic``: except those of public addresses;
+``disk_byte``: of the first disk; ``own_disk``: further disks that are removed with their node, in contrast to a ``volume``."""
 
 
 class QuotaUse(Frozen, frozen=True):

@@ -33,14 +33,16 @@ def matches_any(patterns: Iterable[str], resource: Resource) -> bool:
 def selected_addresses(resources: Iterable[Resource], scope: Container[str], request: PlanRequest) -> Container[str]:
     """Return the addresses of ``scope`` at which ``request`` can have actions: see :func:`selected_actions`.
 
-    These are the targets and the allocations that they need, without the excluded resources.
+    These are the targets with the allocations and volumes that they need, without the excluded resources.
     """
     if not request.targets and not request.exclude:
         return scope
     resources = [each for each in resources if each.address in scope and not matches_any(request.exclude, each)]
     targets = (*request.targets, *request.replace)
     selected = [each for each in resources if not request.targets or matches_any(targets, each)]
-    needed = {f"{node.site}/{node.cluster}/allocation" for node in selected if isinstance(node, Node)}
+    nodes = [each for each in selected if isinstance(each, Node)]
+    needed = {f"{node.site}/{node.cluster}/allocation" for node in nodes}
+    needed |= {f"{node.site}/volume/{name}" for node in nodes for name in node.volumes}
     return frozenset(each.address for each in selected) | frozenset(each.address for each in resources if each.address in needed)
 
 

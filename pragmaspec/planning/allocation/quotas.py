@@ -14,7 +14,7 @@ from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, Quota, QuotaBasis
-from pragmaspec.resources import Allocation, Node, Resource
+from pragmaspec.resources import Allocation, Node, Resource, Volume
 from pragmaspec.site import QuotaKind
 from pragmaspec.spec.quantity import format_size
 from pragmaspec.text import few, joined
@@ -29,7 +29,7 @@ USUAL_RATES: Mapping[QuotaKind, Rates] = MappingProxyType(
         "instances": (("node", 1),),
         "cores": (("cpu", 1),),
         "memory": (("memory_mib", 1),),
-        "disk": (("disk_byte", 1),),
+        "disk": (("disk_byte", 1), ("own_disk_byte", 1)),
         "addresses": (("address", 1),),
         "networks": (("network", 1),),
         "ports": (("nic", 1),),
@@ -102,11 +102,19 @@ def amounts(resource: Resource) -> Mapping[QuotaBasis, int]:
             "memory_mib": resource.memory_mib,
             "disk_byte": resource.disk_bytes,
             "nic": sum(nic.network != "public" for nic in resource.nics),
+            **_own_disk_amounts(resource),
         }
+    if isinstance(resource, Volume):
+        return {"volume": 1, "volume_byte": resource.size_bytes}
     if isinstance(resource, Allocation):
         created = sum(network.vlan is not None for network in resource.networks)
         return {"cluster": 1, "network": created, "address": len(resource.public)}
     return {}
+
+
+def _own_disk_amounts(node: Node) -> Mapping[QuotaBasis, int]:
+    own = node.own_disks if node.disks else ()
+    return {"own_disk": len(own), "own_disk_byte": sum(disk.size_bytes for disk in own)} if own else {}
 
 
 def quota_rates(quota: Quota) -> Rates:
@@ -129,7 +137,12 @@ def quota_shortages(
     quotas = [quota for quota in inventory.quotas if quota.limit is not None]
     if not quotas:
         return ()
-    uses: tuple[CapacityUse | PoolUse, ...] = (*inventory.holdings, *inventory.vlans, *inventory.addresses)
+    uses: tuple[CapacityUse | PoolUse, ...] = (
+        *inventory.holdings,
+        *inventory.vlans,
+        *inventory.addresses,
+        *inventory.volumes,
+    )
     present = {use.address for use in uses if use.lineage == refreshed.state.lineage and use.address is not None}
     here = [entry for entry in desired if entry.resource.site == site]
     return tuple(_Quotas(site, here, refreshed, scope, present).shortages(quotas))

@@ -182,17 +182,27 @@ def decode_line(data: bytes) -> Line:
 
 
 def machine_amounts(machine: SimulatedMachine) -> Mapping[QuotaBasis, int]:
-    """The amounts of a machine that quotas count. Without a definition only its disk is left."""
-    disk: Mapping[QuotaBasis, int] = {"disk_byte": machine.disk_bytes if machine.disk else 0}
+    """The amounts of a machine that quotas count. Without a definition only its disks are left."""
+    own = [disk.size_bytes for disk in machine.disks if not disk.volume]
+    disks: Mapping[QuotaBasis, int] = {
+        "disk_byte": machine.disk_bytes if machine.disk else 0,
+        "own_disk": len(own),
+        "own_disk_byte": sum(own),
+    }
     if machine.status == "undefined":
-        return disk
-    return {**disk, "node": 1, "cpu": machine.cpus, "memory_mib": machine.memory_mib, "nic": machine.nics}
+        return disks
+    return {**disks, "node": 1, "cpu": machine.cpus, "memory_mib": machine.memory_mib, "nic": machine.nics}
 
 
 def grant_amounts(grant: Grant) -> Mapping[QuotaBasis, int]:
     """The amounts of a grant that quotas count."""
     created = sum(network.vlan is not None for network in grant.networks)
     return {"cluster": 1, "network": created, "address": len(grant.public)}
+
+
+def volume_amounts(volume: SimulatedVolume) -> Mapping[QuotaBasis, int]:
+    """The amounts of a volume that quotas count."""
+    return {"volume": 1, "volume_byte": volume.size_bytes}
 
 
 def describe_owner(owned: SimulatedMachine | Grant | SimulatedVolume) -> str:

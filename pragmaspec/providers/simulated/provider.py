@@ -126,7 +126,9 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             if not found:
                 raise SiteError("An object is missing at the site", f"{node.address} is not defined at the site.")
             for machine in found:
-                world.put(grown_machine(machine, node))
+                grown = grown_machine(machine, node)
+                check_machine_quotas(world, self._site, machine, grown)
+                world.put(grown)
 
     @override
     def stage(self, request: StageRequest) -> Outputs:

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from pragmaspec.errors import Problem, SiteCapacityError, SiteError
 from pragmaspec.planning.allocation.quotas import USUAL_RATES, quota_amount, quota_name, rated
 from pragmaspec.planning.observed import Quota, QuotaBasis, QuotaUse
-from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, grant_amounts, machine_amounts
+from pragmaspec.providers.simulated.objects import (
+    Grant,
+    SimulatedMachine,
+    SimulatedVolume,
+    grant_amounts,
+    machine_amounts,
+    volume_amounts,
+)
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Node
 from pragmaspec.site import SimulatedSite
@@ -37,6 +44,12 @@ def check_grant_quotas(world: World, site: SimulatedSite, before: Grant | None, 
     """Raise SiteCapacityError if ``after`` in the place of ``before`` exceeds a quota."""
     if site.quotas:
         _check(world, site, after.address, grant_amounts(before) if before else {}, grant_amounts(after))
+
+
+def check_volume_quotas(world: World, site: SimulatedSite, before: SimulatedVolume | None, after: SimulatedVolume) -> None:
+    """Raise SiteCapacityError if ``after`` in the place of ``before`` exceeds a quota."""
+    if site.quotas:
+        _check(world, site, after.address, volume_amounts(before) if before else {}, volume_amounts(after))
 
 
 def site_quotas(world: World, site: SimulatedSite) -> tuple[Quota, ...]:
@@ -88,6 +101,9 @@ def _uses(world: World) -> Iterator[tuple[str, str, Mapping[QuotaBasis, int]]]:
         yield machine.lineage, _owner(machine), machine_amounts(machine)
     for grant in world.grants.values():
         yield grant.lineage, _owner(grant), grant_amounts(grant)
+    for volume in world.volumes.values():
+        owner = f"volumes of stack {volume.lineage[:8]}" if volume.lineage else volume.address
+        yield volume.lineage, owner, volume_amounts(volume)
 
 
 def _owner(owned: SimulatedMachine | Grant) -> str:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteInUseError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.objects import MachineDisk, SimulatedMachine, SimulatedVolume, describe_owner
+from pragmaspec.providers.simulated.quotas import check_volume_quotas
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Mark, Node, Volume
 from pragmaspec.site import SimulatedSite
@@ -77,6 +78,7 @@ def put_volume(world: World, site: SimulatedSite, volume: Volume, mark: Mark) ->
         made=before.made if before is not None else world.next_made(),
     )
     if after != before:
+        check_volume_quotas(world, site, before, after)
         world.put(after)
     return after
 

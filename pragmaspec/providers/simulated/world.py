@@ -15,6 +15,7 @@ from pragmaspec.providers.simulated.objects import (
     SiteObject,
     grant_amounts,
     machine_amounts,
+    volume_amounts,
 )
 
 
@@ -40,7 +41,7 @@ class World:
         self.memory_mib = 0
         self.disk_bytes = 0
         self.amounts: Counter[QuotaBasis] = Counter()
-        """Amounts of all machines and grants that quotas count."""
+        """Amounts of all machines, grants and volumes that quotas count."""
         self.changes: list[SiteObject | RemovedObject] = []
 
     def __len__(self) -> int:
@@ -117,6 +118,7 @@ class World:
             self.volumes[key] = change
             self.made = max(self.made, change.made)
             self.disk_bytes += change.size_bytes
+            self._add_amounts(volume_amounts(change), 1)
         elif isinstance(change, Image):
             self.images[key] = change
         elif isinstance(change, CallCount):
@@ -141,7 +143,9 @@ class World:
             return grant
         if kind == "volume":
             volume = self.volumes.pop(key, None)
-            self.disk_bytes -= volume.size_bytes if volume is not None else 0
+            if volume is not None:
+                self.disk_bytes -= volume.size_bytes
+                self._add_amounts(volume_amounts(volume), -1)
             return volume
         return self.images.pop(key, None) if kind == "image" else self.calls.pop(key, None)
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.planning.observed import QuotaUse
-from pragmaspec.resources import Network
+from pragmaspec.resources import Disk, Network, Volume
 from pragmaspec.site import Flavor, SimulatedHost
 from tests.providers.simulated.intruder import Intruder
 
@@ -145,3 +145,35 @@ def test_a_hidden_host_still_limits_the_site(make_stack):
     inventory = stack.provider.inventory()
     assert (inventory.reports_capacity, inventory.cpus, inventory.memory_mib, inventory.disk_free_bytes) == (False, 0, 0, 0)
     refused(stack, stack.node(cpus=5), SiteCapacityError)
+
+
+# disks and volumes
+
+
+def test_further_disks_and_volumes_have_their_own_quotas(make_stack):
+    kinds = ("disk", "volumes", "volume_storage")
+    stack = make_stack(quotas=tuple((kind, 2**33) for kind in kinds)).prepare()
+    volume = Volume(site="lab", name="home", size_bytes=2**32)
+    stack.provider.allocate_volume(volume, stack.mark(volume))
+    node = stack.node(disks=(Disk(name="scratch", size_bytes=2**30), Disk(name="home", size_bytes=2**32, volume="home")))
+    request = replace(stack.boot_request(node), volumes=(("home", stack.mark(volume)),))
+    stack.provider.boot(request)
+    assert used(stack) == {"disk": 2**31 + 2**30, "volumes": 1, "volume_storage": 2**32}
+    volumes = stack.provider.inventory().quotas[1]
+    assert volumes.users == (QuotaUse(owner=f"volumes of stack {stack.lineage[:8]}", amount=1, lineage=stack.lineage),)
+    larger = replace(node, disks=(replace(node.disks[0], size_bytes=2**33), node.disks[1]))
+    with pytest.raises(SiteCapacityError):
+        stack.provider.grow_disks(larger, stack.mark(node))
+    with pytest.raises(SiteCapacityError):
+        stack.provider.allocate_volume(replace(volume, size_bytes=2**34), stack.mark(volume))
+    stack.provider.clean(node, stack.mark(node))
+    stack.provider.clean(volume, stack.mark(volume))
+    assert set(used(stack).values()) == {0}
+
+
+def test_a_volume_over_quota_is_refused_without_a_trace(make_stack):
+    stack = make_stack(quotas=(("volumes", 0),))
+    volume = Volume(site="lab", name="home", size_bytes=2**30)
+    with pytest.raises(SiteCapacityError):
+        stack.provider.allocate_volume(volume, stack.mark(volume))
+    assert stack.observed().volumes == ()
