@@ -306,7 +306,13 @@ def _compare_allocation(
         and (network.name not in seen.networks or vlans.get(network.name, network.vlan) != network.vlan)
     ]
     lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
+    # A request whose response was lost can take effect after the one that replaced it.
+    granted = {grant.address for grant in allocation.public}
+    known = {network.name for network in allocation.networks}
+    extra = [f"network {name}" for name in seen.networks if name not in known]
+    extra += [f"public address {address}" for address in seen.public if address not in granted]
     details = [*([f"has lost {', '.join(lost)}"] if lost else []), *faults]
+    details += [f"still has {', '.join(extra)}"] if extra else []
     if not details:
         return None, record
     return Drift(address=record.address, kind="changed", detail="; ".join(details)), replace(record, status="pending")

@@ -128,6 +128,13 @@ def test_lost_public_address_is_allocated_again() -> None:
     assert [(action.verb, action.reason) for action in plan.actions] == [("allocate", "has lost public address 192.168.122.10")]
 
 
+def test_a_claim_that_took_effect_late_is_released() -> None:
+    late = ObservedAllocation(address=ALLOCATION, networks=("private", "storage"), public=("192.168.122.10", "192.168.122.11"))
+    plan = repaired(replace(observed(HELLO), allocations=(late,)))
+    reason = "still has network storage, public address 192.168.122.11"
+    assert [(action.verb, action.reason) for action in plan.actions] == [("allocate", reason)]
+
+
 @pytest.mark.parametrize(
     ("left", "reason"),
     [
