@@ -133,7 +133,7 @@ def listing(*, refresh: bool = True) -> Listing:
         if refresh:
             pool.refresh()
         return Listing(
-            frozenset(found.name() for found in connection.listAllDomains() if found.name().startswith("trial-")),
+            frozenset(found.name() for found in connection.listAllDomains() if found.name().startswith(("trial-", "trial+"))),
             frozenset(found.name() for found in connection.listAllNetworks() if "/trial/" in found.XMLDesc()),
             frozenset(pool.listVolumes()),
         )
@@ -143,5 +143,5 @@ def listing(*, refresh: bool = True) -> Listing:
 
 def domain(node: str) -> libvirt.virDomain:
     """The only domain of ``node``, of any stack."""
-    (found,) = [domain for domain in connect().listAllDomains() if domain.name().startswith(f"{node}.")]
+    (found,) = [domain for domain in connect().listAllDomains() if domain.name().replace("+", "-").startswith(f"{node}.")]
     return found

@@ -119,7 +119,7 @@ def _add_disk(host: Host, uses: dict[str, CapacityUse], name: str, disk_bytes: i
     if disk is None or lineage is None:
         uses[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
         return
-    address = names.node_address(host.site.name, disk.node)
+    address = names.node_address(host.site.name, disk)
     before = uses.get(address + lineage) or CapacityUse(
         owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address
     )
@@ -188,8 +188,8 @@ def _addresses(host: Host, networks: list[ObservedNetwork], lineages: dict[str, 
 
 
 def _static(host: Host, entry: Element, lineages: dict[str, str]) -> PoolUse:
-    node, short = names.parse_domain(entry.get("name", "")) or ("", "")
-    lineage = lineages.get(short)
+    node = names.parse_domain(entry.get("name", "")) or names.NO_NODE
+    lineage = lineages.get(node.short)
     return PoolUse(
         value=entry.get("ip", ""),
         owner=entry_holder(entry),

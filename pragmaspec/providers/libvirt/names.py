@@ -17,6 +17,7 @@ _NODE_VOLUME = re.compile(
 )
 _KEPT = re.compile(r"(?P<name>[^.]+)\.(?P<lineage>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-volume\.(?P<layer>.+)")
 _LAYER = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\..+")
+_GROUP_SIGN = "+"
 _ROLE = re.compile(r"(?P<cluster>.+)-(?P<which>frontend|compute-[0-9]+)")
 _COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
 _REFERENCE = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})\.(?P<short>[0-9a-f]{8})\.ref")
@@ -26,20 +27,38 @@ _VLAN = re.compile(PREFIX + r"-vlan-(?P<vlan>[0-9]+)")
 _ADDRESS = re.compile(PREFIX + r"-address-(?P<address>[0-9.]+)")
 
 
+class NodeName(NamedTuple):
+    """The parts of a domain's name: node, first 8 digits of the lineage, and the node's cluster."""
+
+    node: str
+    short: str
+    cluster: str
+
+
+NO_NODE = NodeName("", "", "")
+
+
 class NodeVolume(NamedTuple):
-    """The parts of a node volume's name: node, first 8 digits of the lineage, and the node's generation."""
+    """The parts of a node volume's name: as in :class:`NodeName`, and the node's generation."""
 
     node: str
     short: str
     generation: int
+    cluster: str
 
 
 def domain_name(node: str, mark: Mark) -> str:
     """``<node>.<lineage8>``, with the node's name at its creation.
 
-    ``mark`` is that of the node, or of its cluster's allocation.
+    ``mark`` is that of the node, or of its cluster's allocation. A plus sign separates cluster and group (``hello+gpu-0``): both
+    may contain hyphens, and some objects have no other mark of their cluster.
     """
-    return f"{original_node_name(node, mark)}.{mark.short}"
+    name = original_node_name(node, mark)
+    _, _, inside = mark.address.partition("/")
+    cluster, _, kind = inside.partition("/")
+    if kind.startswith("node/") and name.startswith(f"{cluster}-") and cluster_of(name) != cluster:
+        name = f"{cluster}{_GROUP_SIGN}{name.removeprefix(f'{cluster}-')}"
+    return f"{name}.{mark.short}"
 
 
 def original_node_name(node: str, mark: Mark) -> str:
@@ -52,10 +71,13 @@ def original_node_name(node: str, mark: Mark) -> str:
     return f"{cluster}-{found['which']}" if found and kind else node
 
 
-def parse_domain(name: str) -> tuple[str, str] | None:
-    """Node and first 8 digits of the lineage, if ``name`` has the form of :func:`domain_name`."""
+def parse_domain(name: str) -> NodeName | None:
+    """The parts of ``name`` if it has the form of :func:`domain_name`."""
     found = _NODE.fullmatch(name)
-    return (found["node"], found["short"]) if found else None
+    if found is None:
+        return None
+    node, cluster = _node_and_cluster(found["node"])
+    return NodeName(node, found["short"], cluster)
 
 
 def original_cluster_name(cluster: str, mark: Mark) -> str:
@@ -153,23 +175,32 @@ def parse_layer(name: str) -> NodeVolume | None:
 
 
 def _node_volume(found: re.Match[str] | None) -> NodeVolume | None:
-    return NodeVolume(found["node"], found["short"], int(found["generation"] or 0)) if found else None
+    if found is None:
+        return None
+    node, cluster = _node_and_cluster(found["node"])
+    return NodeVolume(node, found["short"], int(found["generation"] or 0), cluster)
+
+
+def _node_and_cluster(written: str) -> tuple[str, str]:
+    """The node's name and its cluster, from the first part of an object's name."""
+    cluster, sign, rest = written.partition(_GROUP_SIGN)
+    return (f"{cluster}-{rest}", cluster) if sign else (written, cluster_of(written))
 
 
 def cluster_of(node: str) -> str:
-    """The cluster of a node, read from the names that planning assigns: ``<cluster>-frontend``, ``<cluster>-compute-<i>``."""
+    """The cluster of a node that is in no group, read from its name: ``<cluster>-frontend``, ``<cluster>-compute-<i>``."""
     found = _ROLE.fullmatch(node)
     return found["cluster"] if found else node
 
 
-def node_address(site: str, node: str) -> str:
-    """The address of the node ``node``, for objects that outlived its domain and so lost its mark."""
-    return f"{site}/{cluster_of(node)}/node/{node}"
+def node_address(site: str, found: NodeName | NodeVolume) -> str:
+    """The address of the node of an object that outlived its domain and so lost its mark."""
+    return f"{site}/{found.cluster}/node/{found.node}"
 
 
-def allocation_address(site: str, node: str) -> str:
+def allocation_address(site: str, found: NodeName) -> str:
     """The address of the allocation of a node's cluster."""
-    return f"{site}/{cluster_of(node)}/allocation"
+    return f"{site}/{found.cluster}/allocation"
 
 
 def _image_base(digest: str) -> str:

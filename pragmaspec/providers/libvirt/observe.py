@@ -171,13 +171,12 @@ class _Nodes:
 
     def _is_unmarked(self, domain: ObservedDomain) -> bool:
         """True if ``domain`` is the stack's own by its UUID but has no mark. It counts as undefined, and is defined anew."""
-        node, _ = names.parse_domain(domain.name) or ("", "")
-        address = names.node_address(self._host.site.name, node)
+        address = names.node_address(self._host.site.name, names.parse_domain(domain.name) or names.NO_NODE)
         return domain.uuid == Mark(lineage=self._lineage, address=address, generation=self._generations.get(address, 0)).uuid
 
 
 def _short(name: str) -> str:
-    return (names.parse_domain(name) or ("", ""))[1]
+    return (names.parse_domain(name) or names.NO_NODE).short
 
 
 def _by_uuid(recorded: State | None, site: str) -> dict[str, Record]:
@@ -205,7 +204,7 @@ def _orphaned(host: Host, lineage: str, disks: _Volumes) -> dict[str, int]:
     for name in disks:
         disk = names.parse_disk(name)
         if disk is not None and disk.short == lineage[:8]:
-            address = names.node_address(host.site.name, disk.node)
+            address = names.node_address(host.site.name, disk)
             found[address] = max(disk.generation, found.get(address, 0))
     return found
 
@@ -224,7 +223,7 @@ def _layers(host: Host, lineage: str, disks: _Volumes, *, all_layers: bool) -> d
     for name in candidates:
         node = _node_below(name, bases)
         if node is not None and node.short == lineage[:8]:
-            found[names.node_address(host.site.name, node.node)] += (Layer(file=host.path(name)),)
+            found[names.node_address(host.site.name, node)] += (Layer(file=host.path(name)),)
     return found
 
 
@@ -260,8 +259,8 @@ def _allocations(host: Host, lineage: str, networks: list[ObservedNetwork]) -> t
     for network in networks:
         if network.owner is None:
             for entry in dhcp_entries(network):
-                node, short = names.parse_domain(entry.get("name", "")) or ("", "")
-                if short == lineage[:8]:
+                node = names.parse_domain(entry.get("name", "")) or names.NO_NODE
+                if node.short == lineage[:8]:
                     public[names.allocation_address(host.site.name, node)].add(entry.get("ip", ""))
         elif network.owner.lineage == lineage:
             ops[network.owner.address] = network.owner.op or ops.get(network.owner.address, "")

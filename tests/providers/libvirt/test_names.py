@@ -9,6 +9,8 @@ from pragmaspec.providers.libvirt import names
 from pragmaspec.resources import Blob, Mark, StagedImage
 
 LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
+CLUSTER = LABEL | st.sampled_from(("a", "a-b", "a-compute", "a-frontend"))
+GROUP = LABEL | st.sampled_from(("gpu", "b", "b-compute", "b-frontend"))
 CLUSTER_NODE = st.builds(
     lambda cluster, index: (cluster, f"{cluster}-frontend" if index is None else f"{cluster}-compute-{index}"),
     LABEL,
@@ -24,8 +26,8 @@ MARK = st.builds(
 
 @given(LABEL, MARK)
 def test_names_of_a_node_are_parsed(node, mark):
-    assert names.parse_domain(names.domain_name(node, mark)) == (node, mark.short)
-    meant = names.NodeVolume(node, mark.short, mark.generation)
+    assert names.parse_domain(names.domain_name(node, mark)) == (node, mark.short, names.cluster_of(node))
+    meant = names.NodeVolume(node, mark.short, mark.generation, names.cluster_of(node))
     assert names.parse_disk(names.disk_volume(node, mark)) == meant
     marker = names.filling_marker(node, mark)
     for name in (names.disk_volume(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark), marker):
@@ -44,8 +46,24 @@ def test_only_disks_are_parsed_as_disks(node, mark):
 def test_the_cluster_is_parsed_from_a_nodes_name(cluster_and_node):
     cluster, node = cluster_and_node
     assert names.cluster_of(node) == cluster
-    assert names.node_address("lab", node) == f"lab/{cluster}/node/{node}"
-    assert names.allocation_address("lab", node) == f"lab/{cluster}/allocation"
+    found = names.parse_domain(f"{node}.3f9a1c2b")
+    assert found is not None
+    assert names.node_address("lab", found) == f"lab/{cluster}/node/{node}"
+    assert names.allocation_address("lab", found) == f"lab/{cluster}/allocation"
+
+
+@given(CLUSTER, GROUP, st.integers(0, 20), st.integers(0, 3))
+def test_the_cluster_of_a_node_of_a_group_is_parsed_from_its_files(cluster, group, index, generation):
+    address = f"lab/{cluster}/node/{cluster}-{group}-{index}"
+    mark = Mark(lineage="3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607", address=address, generation=generation)
+    node = address.rpartition("/")[2]
+    for found in (
+        names.parse_domain(names.domain_name(node, mark)),
+        names.parse_disk(names.disk_volume(node, mark)),
+        names.parse_node_volume(names.seed_volume(node, mark)),
+    ):
+        assert found is not None
+        assert names.node_address("lab", found) == address
 
 
 def test_an_unknown_name_is_its_own_cluster():

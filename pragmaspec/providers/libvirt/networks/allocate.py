@@ -101,12 +101,15 @@ def _refuse_occupied(host: Host, held: Allocation, mark: Mark, keep: Allocation 
     """
     clusters = {held.cluster, names.original_cluster_name(held.cluster, mark)} if keep else set()
     others = [
-        each
-        for each in find_attached(host, mark, keep)
-        if each.lineage != mark.lineage or names.cluster_of(each.address.rpartition("/")[2]) not in clusters
+        each for each in find_attached(host, mark, keep) if each.lineage != mark.lineage or _cluster_of(each) not in clusters
     ]
     if others:
         raise SiteInUseError.of([network_in_use(others, held)])
+
+
+def _cluster_of(machine: AttachedMachine) -> str:
+    """The cluster of a machine with our mark; empty for other machines."""
+    return machine.address.split("/")[1] if machine.address else ""
 
 
 def _dropped_networks(networks: Iterable[ObservedNetwork], mark: Mark, keep: Allocation | None) -> list[ObservedNetwork]:

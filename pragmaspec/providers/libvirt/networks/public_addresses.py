@@ -110,7 +110,7 @@ def reserve_address(host: Host, grant: PublicGrant, mark: Mark) -> None:
 def _claimant(network: ObservedNetwork, grant: PublicGrant, mark: Mark) -> str:
     """The name in this stack's claim of the address: that of the node, or an earlier one."""
     claimants = (entry.get("name", "") for entry in network.defined.iterfind(_ENTRY) if entry.get("ip") == grant.address)
-    own = (name for name in claimants if (names.parse_domain(name) or ("", ""))[1] == mark.short)
+    own = (name for name in claimants if (names.parse_domain(name) or names.NO_NODE).short == mark.short)
     return next(own, names.domain_name(grant.node, mark))
 
 
@@ -132,7 +132,7 @@ def release_addresses(network: ObservedNetwork, cluster: str, mark: Mark, keep: 
     """Remove this stack's entries for nodes of ``cluster``, except for the addresses in ``keep``."""
     for entry in list(dhcp_entries(network)):
         parsed = names.parse_domain(entry.get("name", ""))
-        if parsed is None or parsed[1] != mark.short or names.cluster_of(parsed[0]) != cluster or entry.get("ip") in keep:
+        if parsed is None or parsed.short != mark.short or parsed.cluster != cluster or entry.get("ip") in keep:
             continue
         with ignoring(libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_NETWORK):
             _remove_entry(network, *_key(entry))
@@ -142,7 +142,7 @@ def entry_holder(entry: Element) -> str:
     """The human-readable holder of a static entry."""
     parsed = names.parse_domain(entry.get("name", ""))
     if parsed is not None:
-        return f"{parsed[0]} of stack {parsed[1]}"
+        return f"{parsed.node} of stack {parsed.short}"
     return entry.get("name") or entry.get("mac") or "a static DHCP entry"
 
 
