@@ -186,14 +186,19 @@ class _NodeFactory:
         return recorded if recorded == node else node
 
     def rebuilt(self, node: Node) -> Node:
-        """Return ``node``; if it is rebuilt and its flavor is no longer offered, with another one."""
+        """Return ``node``; if its flavor is no longer offered and its boot needs it, with another one.
+
+        An unfinished node may not have its recorded flavor yet; a rebuilt one is a new machine.
+        """
         before, nodes = self._sizes.recorded(node.address), self._cluster.settings_of(node)
         if before is None or nodes is None or self._sizes.is_offered(node.flavor):
             return node
         fields = tuple(name for name in FIELD_IMPACT if name != "peers" and getattr(before, name) != getattr(node, name))
-        if node_impact(before, node, fields) != "rebuild":
+        is_rebuilt = node_impact(before, node, fields) == "rebuild"
+        if not is_rebuilt and not self._sizes.is_unfinished(node.address):
             return node
-        size = self._sizes.size_anew(node.name, nodes, self._wanted.image(nodes.image, node.site))
+        image = self._wanted.image(nodes.image, node.site)
+        size = self._sizes.size_anew(node.name, nodes, image, 0 if is_rebuilt else before.disk_bytes)
         return replace(node, **size._asdict())
 
     def _template(self, group: str, nodes: WantedNodes) -> tuple[Node, WantedImage]:

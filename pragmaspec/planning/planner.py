@@ -291,6 +291,7 @@ def _size_choosers(
     made_anew = refreshed.gone | refreshed.never_created | replaced_nodes(recorded, request)
     offered = {site.name: inventories[site.name].flavors if site.name in inventories else None for site in wanted.sites}
     nodes: dict[str, dict[str, Node]] = {name: {} for name in offered}
+    unfinished: set[str] = set()
     for record in recorded.records:
         node = record.resource
         if not isinstance(node, Node) or node.site not in offered or not (node.flavor or offered[node.site] is not None):
@@ -298,7 +299,9 @@ def _size_choosers(
         # Without the site's flavors, a node that is made anew gets its recorded size: see `sites_booting_flavors`.
         if node.site not in inventories or record.address not in made_anew:
             nodes[node.site][record.address] = node
-    return {name: SizeChooser(name, offered[name], nodes[name], known=name in inventories) for name in offered}
+            if record.status == "pending":
+                unfinished.add(record.address)
+    return {name: SizeChooser(name, offered[name], nodes[name], unfinished, known=name in inventories) for name in offered}
 
 
 def _all_actions(

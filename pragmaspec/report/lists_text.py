@@ -142,6 +142,7 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                 (
                     Cell(text=node.name, tone="bold"),
                     Cell(text=status, tone=STATUS_TONES[status]),
+                    Cell(text=node.flavor),
                     Cell(text=str(node.cpus), right=True),
                     Cell(text=memory(node.memory_mib), right=True),
                     Cell(text=size(node.disk_bytes), right=True),
@@ -151,7 +152,7 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                     Cell(text=record.problem.split("\n", 1)[0], tone="danger"),
                 )
             )
-    head = ("node", "status", "cpus", "memory", "disk", "private", "public", "image", "problem")
+    head = ("node", "status", "flavor", "cpus", "memory", "disk", "private", "public", "image", "problem")
     return lines_text(table(head, rows, style))
 
 

@@ -29,6 +29,7 @@ def test_nodes_keep_their_flavors_without_asking_the_site(cli: CommandLine) -> N
     cli("apply", "-y")
     facts = cli("show", "hello-compute-0").out
     assert "m1.medium for 1 cpu, 2 GiB" in facts
+    assert "FLAVOR" in cli("list", "cluster", "hello").out
     (clusters,) = cli("list", "cluster", "--json").json["clusters"]
     node = clusters["nodes"][1]
     assert (node["flavor"], node["cpus"], node["memory_mib"]) == ("m1.medium", 2, 4096)

@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from tempfile import gettempdir
 
+from msgspec.structs import replace
+
 from pragmaspec.access.ssh import SshClient
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
@@ -13,13 +15,20 @@ from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.planning.planner import make_plan, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, SimulatedMachine
+from pragmaspec.providers.simulated.objects import (
+    Grant,
+    GrantedNetwork,
+    SimulatedMachine,
+    grant_amounts,
+    machine_amounts,
+    volume_amounts,
+)
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Node, StagedImage
-from pragmaspec.site import PublicNetwork, SimulatedSite
+from pragmaspec.site import Flavor, PublicNetwork, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.executor import executor_factory
@@ -35,6 +44,13 @@ SHORT_SEEDS, SHORT, LONG = 10_000, 4, 7
 LINEAGES = ("11111111-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002")
 FOREIGN = "99999999-0000-4000-8000-000000000009"
 REQUEST = PlanRequest(accept_missing=True)
+FLAVORS = (
+    Flavor(name="m1.small", cpus=1, memory_mib=512),
+    Flavor(name="m1.medium", cpus=2, memory_mib=2048, disk_bytes=2**23),
+    Flavor(name="m1.large", cpus=4, memory_mib=4096, disk_bytes=2**22),
+)
+QUOTAS = (("instances", 1000), ("cores", 4000), ("networks", 100), ("addresses", 100))
+"""Never short: the simulation checks that their use is counted rightly."""
 
 
 class InvariantError(AssertionError):
@@ -67,7 +83,11 @@ class Stack:
         providers = self._scenario.providers
         observed = {name: provider.observe(self.lineage) for name, provider in providers.items()}
         inventories = {name: providers[name].inventory() for name in sites_needing_inventory(wanted, state, REQUEST)}
-        return with_fingerprints(make_plan(wanted, state, observed, inventories, REQUEST), state, observed)
+        plan = make_plan(wanted, state, observed, inventories, REQUEST)
+        if unread := sites_booting_flavors(plan) - inventories.keys():
+            inventories |= {name: providers[name].inventory() for name in unread}
+            plan = make_plan(wanted, state, observed, inventories, REQUEST)
+        return with_fingerprints(plan, state, observed)
 
     def apply(self) -> None:
         """Plan and apply, as the command does. Raises PragmaspecError and Crash."""
@@ -103,6 +123,7 @@ class Scenario:
         self.duplicates = random.random() < 0.7
         self.restores_old_states = random.random() < 0.15
         self._in_nested_run = False
+        self._flavors_change = seed % 8 == 1
         names = ("lab",) if random.random() < 0.8 else ("hall", "lab")
         self.sites = tuple(
             SimulatedSite(
@@ -112,6 +133,8 @@ class Scenario:
                 window_s=WINDOW_S if self.delay_s else 0.0,
                 vlans=((20, 60),),
                 public=PublicNetwork(network="public", addresses=("192.0.2.10-192.0.2.60",)),
+                flavors=FLAVORS if seed % 4 == 1 else None,
+                quotas=QUOTAS,
             )
             for name in names
         )
@@ -139,6 +162,8 @@ class Scenario:
             self.try_to_apply(stack)
             self.check_nothing_lost()
             self.pass_time()
+            if self._flavors_change:
+                self.change_flavors()
         self.end()
 
     def try_to_apply(self, stack: Stack) -> None:
@@ -151,6 +176,12 @@ class Scenario:
 
     def pass_time(self) -> None:
         self.clock.sleep(self.faults.random.choice((0.0, 0.0, 0.0, 1.0, 10.0, 40.0)))
+
+    def change_flavors(self) -> None:
+        """Withdraw or offer flavors. The largest always remains, so that every request fits."""
+        for provider in self.providers.values():
+            kept = tuple(flavor for flavor in FLAVORS[:-1] if self.faults.random.random() < 0.5)
+            provider._real._site = replace(provider._real._site, flavors=(*kept, FLAVORS[-1]))
 
     def between_plan_and_apply(self, stack: Stack) -> None:
         """Let time pass, and possibly the complete run of another stack."""
@@ -181,6 +212,7 @@ class Scenario:
                 raise InvariantError(f"not converged: {acts} {[(drift.address, drift.detail) for drift in plan.drift]}")
             self.check_equal(stack, {drift.address for drift in plan.drift})
         self.check_owners()
+        self.check_quotas()
 
     def _apply_all(self) -> list[PragmaspecError]:
         failures = []
@@ -221,8 +253,9 @@ class Scenario:
             if isinstance(resource, Node) and isinstance(obj, SimulatedMachine):
                 # With identities that the client chooses, a late boot leaves its op on the machine, which is still the right one.
                 op = obj.op if self.restores_old_states or self.sites[0].identity == "ident" else record.op
-                expected = (resource.running, resource.cpus if resource.running else obj.cpus, record.generation, op)
-                if expected != (obj.status == "running", obj.cpus, obj.generation, obj.op):
+                size = (resource.flavor, resource.cpus) if resource.running else (obj.flavor, obj.cpus)
+                expected = (resource.running, size, record.generation, op)
+                if expected != (obj.status == "running", (obj.flavor, obj.cpus), obj.generation, obj.op):
                     raise InvariantError(f"{record} is not {obj}")
             if isinstance(resource, Allocation) and isinstance(obj, Grant):
                 vlans = {network.vlan for network in resource.networks}
@@ -252,6 +285,20 @@ class Scenario:
             objects = {*world._memory.machines.values(), *grants}
             if not objects.issuperset(_FOREIGN_OBJECTS):
                 raise InvariantError("foreign objects were changed")
+
+    def check_quotas(self) -> None:
+        """The counted use of quotas is that of the objects at the sites."""
+        for world in self.worlds.values():
+            there = world._memory
+            counted: Counter[str] = Counter()
+            for machine in there.machines.values():
+                counted.update(machine_amounts(machine))
+            for grant in there.grants.values():
+                counted.update(grant_amounts(grant))
+            for volume in there.volumes.values():
+                counted.update(volume_amounts(volume))
+            if +counted != +there.amounts:
+                raise InvariantError(f"the amounts {+there.amounts} are not those of the objects {+counted}")
 
     def _objects(self, lineage: str) -> list[SimulatedMachine | Grant]:
         return [

@@ -1,10 +1,11 @@
 """Problems of requests that no flavor of a site fits, and warnings of flavors that are no longer offered. Pure."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.observed import Inventory
-from pragmaspec.planning.wanted import WantedNodes
+from pragmaspec.planning.wanted import WantedImage, WantedNodes
 from pragmaspec.resources import Node
 from pragmaspec.site import Flavor
 from pragmaspec.spec.quantity import format_size
@@ -19,51 +20,74 @@ MAX_NODES = 3
 _MIB = 2**20
 
 
-def no_flavors(name: str, nodes: WantedNodes, site: str) -> Problem:
+class Needs(NamedTuple):
+    """The size that the node ``name`` needs at least: as requested, and as its image demands."""
+
+    name: str
+    nodes: WantedNodes
+    memory_mib: int
+    disk_bytes: int
+
+    @classmethod
+    def of(cls, name: str, nodes: WantedNodes, image: WantedImage) -> Self:
+        """Return the needs of a node with the settings ``nodes``."""
+        memory_mib = max(nodes.memory_mib, image.min_memory_mib)
+        return cls(name, nodes, memory_mib, max(nodes.disk_bytes or 0, image.virtual_size_bytes))
+
+    def fit(self, flavor: Flavor) -> bool:
+        """True if ``flavor`` has all of it."""
+        return (
+            flavor.cpus >= self.nodes.cpus
+            and flavor.memory_mib >= self.memory_mib
+            and (not flavor.disk_bytes or flavor.disk_bytes >= self.disk_bytes)
+        )
+
+
+def no_flavors(needs: Needs, site: str) -> Problem:
     """Return the problem of a named flavor at a site of free sizes."""
     return Problem(
         summary="The site has no flavors",
-        detail=f"{name} names the flavor {nodes.flavor}, and site {site} offers any size instead of flavors. Write `cpus` and "
-        "`memory` instead of `flavor`.",
-        where=nodes.where,
+        detail=f"{needs.name} names the flavor {needs.nodes.flavor}, and site {site} offers any size instead of flavors. "
+        "Write `cpus` and `memory` instead of `flavor`.",
+        where=needs.nodes.where,
     )
 
 
-def unknown_flavor(name: str, nodes: WantedNodes, site: str, known: Sequence[str]) -> Problem:
+def unknown_flavor(needs: Needs, site: str, known: Sequence[str]) -> Problem:
     """Return the problem of a named flavor that the site does not offer."""
     offered = f"It offers {few(known, MAX_FLAVORS)}."
     return Problem(
         summary="Unknown flavor",
-        detail=f"{name} names the flavor {nodes.flavor}, which site {site} does not offer. "
-        f"{did_you_mean(nodes.flavor, known, offered)}",
-        where=nodes.where,
+        detail=f"{needs.name} names the flavor {needs.nodes.flavor}, which site {site} does not offer. "
+        f"{did_you_mean(needs.nodes.flavor, known, offered)}",
+        where=needs.nodes.where,
     )
 
 
-def too_small(name: str, nodes: WantedNodes, flavor: Flavor, disk_bytes: int) -> Problem:
+def too_small(needs: Needs, flavor: Flavor) -> Problem:
     """Return the problem of a named flavor that is smaller than the request."""
     return Problem(
         summary="The flavor is too small",
-        detail=f"{name} names the flavor {flavor_text(flavor)}, and requests {_request(nodes, disk_bytes)}: "
-        f"{_shortage(flavor, nodes, disk_bytes)} short. Name a larger flavor, or omit `flavor` to get the smallest that fits.",
-        where=nodes.where,
+        detail=f"{needs.name} names the flavor {flavor_text(flavor)}, and requests {_request(needs)}: "
+        f"{_shortage(flavor, needs)} short. Name a larger flavor, or omit `flavor` to get the smallest that fits.",
+        where=needs.nodes.where,
     )
 
 
-def none_fits(name: str, nodes: WantedNodes, site: str, offered: Sequence[Flavor], disk_bytes: int) -> Problem:
+def none_fits(needs: Needs, site: str, offered: Sequence[Flavor]) -> Problem:
     """Return the problem of a request that is larger than every flavor. ``offered`` is in the order of the choice."""
-    nearest = sorted(offered, key=lambda flavor: sum(part[0] for part in _deficits(flavor, nodes, disk_bytes)))[:MAX_NEAREST]
-    texts = "; ".join(f"{flavor_text(each)}, {_shortage(each, nodes, disk_bytes)} short" for each in nearest)
+    nearest = sorted(offered, key=lambda flavor: sum(part[0] for part in _deficits(flavor, needs)))[:MAX_NEAREST]
+    texts = "; ".join(f"{flavor_text(each)}, {_shortage(each, needs)} short" for each in nearest)
     return Problem(
         summary="No flavor fits",
-        detail=f"{name} requests {_request(nodes, disk_bytes)}, and "
+        detail=f"{needs.name} requests {_request(needs)}, and "
         + (
             f"none of the {counted(len(offered), 'flavor')} of site {site} has all of it. The nearest: {texts}. "
             if offered
             else f"site {site} offers no flavor to this user. "
         )
         + "Request less, or use another site.",
-        where=nodes.where,
+        where=needs.nodes.where,
     )
 
 
@@ -96,24 +120,28 @@ def flavor_text(flavor: Flavor) -> str:
     return f"{flavor.name} ({', '.join(parts)})"
 
 
-def _request(nodes: WantedNodes, disk_bytes: int) -> str:
+def _request(needs: Needs) -> str:
+    nodes = needs.nodes
     parts = [counted(nodes.cpus, "cpu")] if nodes.cpus else []
-    parts += [f"{format_size(nodes.memory_mib * _MIB)} of memory"] if nodes.memory_mib else []
-    if disk_bytes:
-        of_image = "" if nodes.disk_bytes == disk_bytes else f" for image {nodes.image}"
-        parts.append(f"a disk of {format_size(disk_bytes)}{of_image}")
+    if needs.memory_mib:
+        of_image = "" if nodes.memory_mib == needs.memory_mib else f" for image {nodes.image}"
+        parts.append(f"{format_size(needs.memory_mib * _MIB)} of memory{of_image}")
+    if needs.disk_bytes:
+        of_image = "" if nodes.disk_bytes == needs.disk_bytes else f" for image {nodes.image}"
+        parts.append(f"a disk of {format_size(needs.disk_bytes)}{of_image}")
     return joined(parts)
 
 
-def _deficits(flavor: Flavor, nodes: WantedNodes, disk_bytes: int) -> list[tuple[float, str]]:
+def _deficits(flavor: Flavor, needs: Needs) -> list[tuple[float, str]]:
     """Return the part of the request that ``flavor`` lacks, from 0 to 1, and the amount in words, for each lacking amount."""
+    cpus, memory_mib, disk_bytes = needs.nodes.cpus, needs.memory_mib, needs.disk_bytes
     amounts = [
-        (nodes.cpus, flavor.cpus, counted(nodes.cpus - flavor.cpus, "cpu")),
-        (nodes.memory_mib, flavor.memory_mib, f"{format_size(max(0, nodes.memory_mib - flavor.memory_mib) * _MIB)} of memory"),
+        (cpus, flavor.cpus, counted(cpus - flavor.cpus, "cpu")),
+        (memory_mib, flavor.memory_mib, f"{format_size(max(0, memory_mib - flavor.memory_mib) * _MIB)} of memory"),
         (disk_bytes, flavor.disk_bytes or disk_bytes, f"{format_size(max(0, disk_bytes - flavor.disk_bytes))} of disk"),
     ]
-    return [(1 - has / needs, text) for needs, has, text in amounts if needs > has]
+    return [(1 - has / needed, text) for needed, has, text in amounts if needed > has]
 
 
-def _shortage(flavor: Flavor, nodes: WantedNodes, disk_bytes: int) -> str:
-    return joined([text for _, text in _deficits(flavor, nodes, disk_bytes)])
+def _shortage(flavor: Flavor, needs: Needs) -> str:
+    return joined([text for _, text in _deficits(flavor, needs)])

@@ -5,12 +5,13 @@ leaves the least of both unused, then memory, CPUs, disk and name. So a larger r
 node keeps its flavor until it no longer fits or its request becomes smaller, even if the site offers a smaller one meanwhile.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.allocation import flavor_errors
+from pragmaspec.planning.allocation.flavor_errors import Needs
 from pragmaspec.planning.wanted import WantedImage, WantedNodes
 from pragmaspec.resources import ANY_SIZE, Node, SizeRequest
 from pragmaspec.site import Flavor
@@ -51,20 +52,27 @@ class SizeChooser:
     """Chooses sizes at one site while one plan is made, and collects the ``problems``.
 
     ``offered``: the site's flavors; None: any size, or unknown where ``known`` is false. ``recorded``: the nodes that keep their
-    machines, by address.
+    machines, by address; ``unfinished``: the addresses of those whose last boot was not completed.
     """
 
     def __init__(
-        self, site: str, offered: Sequence[Flavor] | None, recorded: Mapping[str, Node] = _NO_NODES, *, known: bool = True
+        self,
+        site: str,
+        offered: Sequence[Flavor] | None,
+        recorded: Mapping[str, Node] = _NO_NODES,
+        unfinished: Container[str] = (),
+        *,
+        known: bool = True,
     ) -> None:
         self._site = site
+        self._unfinished = unfinished
         self._known = known
         self._offered = None if offered is None else sorted(offered, key=flavor_order)
-        self._by_name = {flavor.name: flavor for flavor in offered or ()}
+        self._by_name = {flavor.name: flavor for flavor in self._offered or ()}
         self._recorded = recorded
         self.may_replace = known and (offered is not None or any(node.flavor for node in recorded.values()))
         """True if a recorded flavor may be one that is no longer offered."""
-        self._chosen: dict[tuple[SizeRequest, int, int], Size] = {}
+        self._chosen: dict[tuple[SizeRequest, int, int, int], Size] = {}
         self._problems: dict[Problem, None] = {}
 
     @property
@@ -88,9 +96,13 @@ class SizeChooser:
         """True if a new machine can have ``flavor``, or the site's flavors are unknown."""
         return not self._known or flavor in self._by_name or (not flavor and self._offered is None)
 
-    def size_anew(self, name: str, nodes: WantedNodes, image: WantedImage) -> Size:
-        """Return the size of a node that is made anew."""
-        return self._new(name, nodes, image, 0)
+    def is_unfinished(self, address: str) -> bool:
+        """True if the node may not have its recorded size, because its last boot was not completed."""
+        return address in self._unfinished
+
+    def size_anew(self, name: str, nodes: WantedNodes, image: WantedImage, held_disk_bytes: int = 0) -> Size:
+        """Return the size of a node regardless of its recorded one. Its disk of ``held_disk_bytes`` should not shrink."""
+        return self._new(name, nodes, image, held_disk_bytes)
 
     def _kept(self, before: Node, nodes: WantedNodes, image: WantedImage) -> Size | None:
         """Return the size of ``before`` if it keeps its flavor, else None."""
@@ -103,74 +115,64 @@ class SizeChooser:
             return Size(before.cpus, before.memory_mib, before.disk_bytes, before.flavor, request)
         if self._offered is None or nodes.flavor not in ("", before.flavor) or _is_reduced(before.requested, request):
             return None
-        return self._still_fits(before, request, _least_disk(nodes, image))
-
-    def _still_fits(self, before: Node, request: SizeRequest, disk_bytes: int) -> Size | None:
-        flavor = self._by_name.get(before.flavor)
-        if flavor is not None and not flavor.disk_bytes:
-            actual_disk = disk_bytes
-        elif disk_bytes <= before.disk_bytes:
-            actual_disk = before.disk_bytes
-        else:
-            return None
-        fits = before.cpus >= request.cpus and before.memory_mib >= request.memory_mib
-        return Size(before.cpus, before.memory_mib, actual_disk, before.flavor, request) if fits else None
+        offered = self._by_name.get(before.flavor)
+        any_disk = offered is not None and not offered.disk_bytes
+        has = Flavor(
+            name=before.flavor,
+            cpus=before.cpus,
+            memory_mib=before.memory_mib,
+            disk_bytes=0 if any_disk else before.disk_bytes,
+        )
+        needs = Needs.of(before.name, nodes, image)
+        return _size_of(has, needs) if needs.fit(has) else None
 
     def _new(self, name: str, nodes: WantedNodes, image: WantedImage, held_disk_bytes: int) -> Size:
-        request, disk_bytes = size_request(nodes), _least_disk(nodes, image)
-        key = (request, disk_bytes, held_disk_bytes)
+        needs = Needs.of(name, nodes, image)
+        key = (size_request(nodes), needs.memory_mib, needs.disk_bytes, held_disk_bytes)
         if key not in self._chosen:
-            found = self._choice(name, nodes, disk_bytes, held_disk_bytes)
-            self._chosen[key] = found or _free_size(nodes, image)
+            self._chosen[key] = self._choice(needs, held_disk_bytes) or _free_size(nodes, image)
         return self._chosen[key]
 
-    def _choice(self, name: str, nodes: WantedNodes, disk_bytes: int, held_disk_bytes: int) -> Size | None:
+    def _choice(self, needs: Needs, held_disk_bytes: int) -> Size | None:
         """Return the size by the smallest flavor that fits, None for a free size or a problem.
 
         Of the flavors that fit, one that does not shrink the ``held_disk_bytes`` is preferred, because that loses no data.
         """
+        named = needs.nodes.flavor
         if self._offered is None:
-            if nodes.flavor and self._known:
-                self._add(flavor_errors.no_flavors(name, nodes, self._site))
+            if named and self._known:
+                self._add(flavor_errors.no_flavors(needs, self._site))
             return None
-        if nodes.flavor:
-            flavor = self._by_name.get(nodes.flavor)
-            if flavor is None:
-                self._add(flavor_errors.unknown_flavor(name, nodes, self._site, [each.name for each in self._offered]))
-                return None
-            if not _fits(flavor, nodes, disk_bytes):
-                self._add(flavor_errors.too_small(name, nodes, flavor, disk_bytes))
-                return None
-            return _size_of(flavor, nodes, disk_bytes)
-        fitting = [flavor for flavor in self._offered if _fits(flavor, nodes, disk_bytes)]
+        if named:
+            return self._named(named, needs)
+        fitting = [flavor for flavor in self._offered if needs.fit(flavor)]
         if not fitting:
-            self._add(flavor_errors.none_fits(name, nodes, self._site, self._offered, disk_bytes))
+            self._add(flavor_errors.none_fits(needs, self._site, self._offered))
             return None
         keeping = (flavor for flavor in fitting if not flavor.disk_bytes or flavor.disk_bytes >= held_disk_bytes)
-        return _size_of(next(keeping, fitting[0]), nodes, disk_bytes)
+        return _size_of(next(keeping, fitting[0]), needs)
+
+    def _named(self, name: str, needs: Needs) -> Size | None:
+        flavor = self._by_name.get(name)
+        if flavor is None:
+            self._add(flavor_errors.unknown_flavor(needs, self._site, list(self._by_name)))
+            return None
+        if not needs.fit(flavor):
+            self._add(flavor_errors.too_small(needs, flavor))
+            return None
+        return _size_of(flavor, needs)
 
     def _add(self, problem: Problem) -> None:
         self._problems[problem] = None
-
-
-def _least_disk(nodes: WantedNodes, image: WantedImage) -> int:
-    return max(nodes.disk_bytes or 0, image.virtual_size_bytes)
 
 
 def _free_size(nodes: WantedNodes, image: WantedImage) -> Size:
     return Size(nodes.cpus, nodes.memory_mib, nodes.disk_bytes or image.virtual_size_bytes)
 
 
-def _fits(flavor: Flavor, nodes: WantedNodes, disk_bytes: int) -> bool:
-    return (
-        flavor.cpus >= nodes.cpus
-        and flavor.memory_mib >= nodes.memory_mib
-        and (not flavor.disk_bytes or flavor.disk_bytes >= disk_bytes)
-    )
-
-
-def _size_of(flavor: Flavor, nodes: WantedNodes, disk_bytes: int) -> Size:
-    return Size(flavor.cpus, flavor.memory_mib, flavor.disk_bytes or disk_bytes, flavor.name, size_request(nodes))
+def _size_of(flavor: Flavor, needs: Needs) -> Size:
+    request = size_request(needs.nodes)
+    return Size(flavor.cpus, flavor.memory_mib, flavor.disk_bytes or needs.disk_bytes, flavor.name, request)
 
 
 def _is_reduced(before: SizeRequest, after: SizeRequest) -> bool:

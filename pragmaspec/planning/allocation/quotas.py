@@ -182,7 +182,7 @@ class _Quotas:
             added, limit = sum(taken.values()), quota.limit or 0
             short = quota.used + added - limit
             if added > 0 and short > 0:
-                noun = _NOUNS[quota.kind][1]
+                noun = quota_name(quota.kind)
                 yield Problem(
                     summary=f"Quota of {noun} exceeded",
                     detail=f"Site {self._site} allows {_amount_text(quota.kind, limit)}, with {self._use_text(quota)}. "

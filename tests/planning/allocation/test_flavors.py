@@ -82,7 +82,17 @@ def test_a_named_flavor_must_exist_and_fit() -> None:
     assert chosen(nodes(1, flavor="m1.smal"))[-1] == "Unknown flavor"
     assert chosen(nodes(1, cpus=2, flavor="m1.small"))[-1] == "The flavor is too small"
     assert chosen(nodes(1, cpus=9))[-1] == "No flavor fits"
+    only_disk = nodes(1, cpus=0, memory_mib=0, disk_bytes=99 * GIB, flavor="m1.small")
+    assert chosen(only_disk)[-1] == "The flavor is too small"
     assert chosen(nodes(1, cpus=9), virtual_gib=0)[-1] == "No flavor fits"
+
+
+def test_the_memory_that_an_image_demands_is_part_of_the_request() -> None:
+    demanding = replace(image(), min_memory_mib=3000)
+    chooser = SizeChooser("lab", OFFERED)
+    assert chooser.size("hello-compute-0", ADDRESS, nodes(1), demanding).flavor == "m1.medium"
+    chooser.size("hello-compute-0", ADDRESS, nodes(1, flavor="m1.small"), demanding)
+    assert "requests 1 cpu, 2.93 GiB of memory for image debian-12" in chooser.problems[0].detail
 
 
 def test_nodes_of_one_line_have_one_problem() -> None:
