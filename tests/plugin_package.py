@@ -4,6 +4,8 @@ from itertools import count
 from pathlib import Path
 from textwrap import dedent
 
+from pragmaspec.plugins import entry_points_in
+
 _numbers = count(1)
 
 OPTIONS = """
@@ -59,6 +61,7 @@ def install_example(directory: Path) -> Path:
 
 
 def _write_metadata(directory: Path, package: str, version: str, entry_point: str) -> None:
+    entry_points_in.cache_clear()
     info = directory / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")

@@ -99,6 +99,19 @@ def test_a_cluster_is_planned_applied_and_cleaned(workspace: Workspace) -> None:
     assert list(workspace.directory.glob("machines/StoredMachine/*")) == []
 
 
+def test_a_saved_plan_is_applied(workspace: Workspace) -> None:
+    workspace.pragmaspec("plan", "--out", "hello.plan")
+    workspace.pragmaspec("apply", "hello.plan", "--auto-approve")
+    assert "No changes" in workspace.pragmaspec("plan")
+
+
+def test_a_saved_plan_needs_the_package(workspace: Workspace) -> None:
+    workspace.pragmaspec("plan", "--out", "hello.plan")
+    workspace.uninstall()
+    failed = workspace.pragmaspec("apply", "hello.plan", "--auto-approve", status=1)
+    assert "error: Unknown provider" in failed
+
+
 def test_a_plan_without_changes_imports_neither_models_nor_yaml(workspace: Workspace) -> None:
     workspace.pragmaspec("apply", "--auto-approve")
     code = (

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from pragmaspec.errors import SiteError, SpecError
+from pragmaspec.plugins import reporting
 from pragmaspec.site import (
     ExternalSite,
     Fault,
@@ -57,12 +59,18 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
 
 
 def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[str, Any]) -> ExternalSite:
-    options = model.plain_options(loaded.site_directories[name])
     plugin = loaded.plugins[name]
+    try:
+        with reporting(plugin.name, plugin.package):
+            options = model.plain_options(loaded.site_directories[name])
+            text = json.dumps(options, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except SiteError as error:
+        at = ("sites", name, "provider")
+        raise SpecError.of(loaded.problem(at, each.summary, each.detail) for each in error.problems) from error
     return ExternalSite(
         **common,
         plugin=plugin.name,
-        options=json.dumps(options, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        options=text,
         late_effects=plugin.description.completes_late,
     )
 

@@ -66,6 +66,12 @@ def test_late_effects_are_declared_by_the_description(packages: Path) -> None:
     assert expand(loaded(packages), {}).sites[0].completes_late
 
 
+def test_options_that_are_no_json_are_reported(packages: Path) -> None:
+    install(packages, options=OPTIONS.replace("str(directory)", "directory"))
+    with pytest.raises(SpecError, match=r"cluster.yaml:3:15: Provider cannot be used: .* PosixPath is not JSON serializable"):
+        expand(loaded(packages), {})
+
+
 def test_a_site_may_be_in_a_sites_file(packages: Path) -> None:
     module = install(packages)
     found = loaded(packages, "clusters: {}\n", sites=SPEC.removesuffix("clusters: {}\n"))
