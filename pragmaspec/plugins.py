@@ -69,7 +69,15 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
             api=API_VERSION,
             options="pragmaspec.spec.models.site:SimulatedSiteModel",
             provider="pragmaspec.providers.simulated.provider:SimulatedProvider",
-            abilities=("autostart", "boot_check", "duplicate_removal", "guest_simulation", "image_listing", "volume_storage"),
+            abilities=(
+                "autostart",
+                "boot_check",
+                "duplicate_removal",
+                "guest_simulation",
+                "image_listing",
+                "site_images",
+                "volume_storage",
+            ),
             completes_late=True,
         ),
     }
