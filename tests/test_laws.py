@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedNetwork, WantedPublic
-from pragmaspec.resources import Allocation, Node, StagedImage
+from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedDisk, WantedNetwork, WantedPublic
+from pragmaspec.resources import Allocation, Node, StagedImage, Volume
 from pragmaspec.site import Flavor, LibvirtSite
 from pragmaspec.state_model import Record, State
 from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, nodes, observed, planned, wanted
@@ -24,6 +24,11 @@ NETWORKS = (
 )
 
 
+SCRATCH = WantedDisk(name="scratch", size_bytes=10 * GIB, mount="/scratch")
+KEPT = WantedDisk(name="data", size_bytes=20 * GIB, mount="/data", keep=True)
+DISKS = ((), (SCRATCH,), (replace(SCRATCH, size_bytes=30 * GIB),), (KEPT,), (SCRATCH, KEPT))
+
+
 def roles(count: st.SearchStrategy[int], **more: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.builds(
         nodes,
@@ -34,6 +39,7 @@ def roles(count: st.SearchStrategy[int], **more: st.SearchStrategy[object]) -> s
         of=st.sampled_from(IMAGES),
         disk_bytes=st.sampled_from((None, 20 * GIB, 40 * GIB)),
         packages=st.sampled_from(((), ("openmpi-bin",))),
+        disks=st.sampled_from(DISKS),
     )
 
 
@@ -216,7 +222,7 @@ def test_scaling_out_only_updates_the_peers_of_existing_nodes(asked: WantedClust
     larger = replace(asked, computes=replace(asked.computes, count=asked.computes.count + more))
     # A first compute may add an image; networks stay.
     plan = planned(wanted(larger, sites=SITES, images=images), before)
-    assert {each.verb for each in plan.actions} <= {"boot", "update", "stage"}
+    assert {each.verb for each in plan.actions if not isinstance(each.resource, Volume)} <= {"boot", "update", "stage"}
     after = applied(plan, before)
     for node in before.nodes():
         kept = after.record(node.address)

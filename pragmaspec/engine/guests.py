@@ -201,7 +201,7 @@ class SshGuests(Guests):
         result = self._run_with_retries(node, ["sh", "-c", INSTALL_SCRIPT], live_tar(files))
         if result.status != 0:
             raise AccessError(
-                "The files of a node could not be replaced",
+                "A node could not be updated",
                 f"{node.name}: the install command ended with status {result.status}: {result.stderr.strip()}",
             )
 

@@ -98,9 +98,8 @@ def _node_actions(
 def _removal(change: Change, record: Record, gone: frozenset[str]) -> list[Action]:
     node = record.resource
     if isinstance(node, Volume):
-        missing = change.address in gone
-        reason = "no longer wanted; already gone from the site" if missing else NO_LONGER_WANTED
-        return [_change("clean", change, record, node, reason, "none" if missing else "data-loss")]
+        # Also if it seems to be gone: its storage may only be absent for a while.
+        return [_change("clean", change, record, node, NO_LONGER_WANTED, "data-loss")]
     if not isinstance(node, Node):
         reason = NO_LONGER_WANTED if isinstance(node, Allocation) else NO_LONGER_USED
         return [_change("clean", change, record, node, reason, "none")]
@@ -153,7 +152,7 @@ def _reboot(change: Change, record: Record, before: Node, after: Node, reason: s
 def _boot(change: Change, record: Record, after: Node, reason: str, impact: Impact = "none") -> list[Action]:
     """Boot an existing node. Its disk may be the old one, on which only an update changes keys and members."""
     boot = _change("boot", change, record, after, reason, impact)
-    if not any(name == "disks" or (FIELD_IMPACT[name] == "live" and name != "autostart") for name in change.fields):
+    if not any(FIELD_IMPACT[name] == "live" and name != "autostart" for name in change.fields):
         return [boot]
     return [boot, replace(_change("update", change, record, after, reason, "live"), after=(boot.key,))]
 

@@ -270,6 +270,8 @@ class ObservedNode(Frozen, frozen=True):
     """Name of its flavor; None: not reported, or its size is free."""
     disks: tuple[ObservedDisk, ...] = ()
     """The further disks that exist and are removed with it."""
+    volumes: tuple[str, ...] | None = None
+    """The names at the site of the attached volumes; None: not reported, or compared with ``differences``."""
 
 
 class ObservedAllocation(Frozen, frozen=True):

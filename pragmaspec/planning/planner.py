@@ -44,7 +44,7 @@ from pragmaspec.planning.replacement import check_replacements, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.scope import EVERYTHING, addresses_in_scope
 from pragmaspec.planning.storage.disks import needs_more_disks
-from pragmaspec.planning.storage.volumes import desired_volumes, volume_problems
+from pragmaspec.planning.storage.volumes import desired_volumes, missing_and_unused, volume_problems
 from pragmaspec.planning.targets import selected_actions, selected_addresses
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
@@ -309,6 +309,7 @@ def _all_actions(
 ) -> tuple[Action, ...]:
     """Return the actions for every difference in scope, before any selection of targets."""
     drifted = frozenset(drift.address for drift in refreshed.drift if _needs_action(drift, recorded, refreshed.state, request))
+    drifted -= missing_and_unused(refreshed, target.nodes)
     differing = changes(target.desired, refreshed.state, drifted | target.replaced)
     waits = {
         (cluster.site, cluster.name, name): nodes.wait_for

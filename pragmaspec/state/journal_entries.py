@@ -239,7 +239,7 @@ def needs_guest_update(resource: Resource, earlier: Record, generation: int) -> 
     before = earlier.resource
     if not (isinstance(resource, Node) and isinstance(before, Node)) or earlier.generation != generation:
         return False
-    changed = (before.keys, before.peers) != (resource.keys, resource.peers)
+    changed = (before.keys, before.peers, before.disks) != (resource.keys, resource.peers, resource.disks)
     return changed or (not before.running and resource.readiness.when != "none")
 
 

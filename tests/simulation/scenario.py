@@ -22,12 +22,13 @@ from pragmaspec.providers.simulated.objects import (
     Grant,
     GrantedNetwork,
     SimulatedMachine,
+    SimulatedVolume,
     grant_amounts,
     machine_amounts,
     volume_amounts,
 )
 from pragmaspec.providers.simulated.shared_world import SharedWorld
-from pragmaspec.resources import Allocation, Node, StagedImage
+from pragmaspec.resources import Allocation, Node, StagedImage, Volume
 from pragmaspec.site import Flavor, PublicNetwork, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.clock import SimulatedClock
@@ -76,7 +77,9 @@ class Stack:
         self._scenario = scenario
         self.store = MemoryStore(lineage, scenario.faults)
         # A state from before a rename, with objects created under the new name since, must be repaired by hand.
-        self.editor = SpecEditor(scenario.faults.random, scenario.sites, moves=not scenario.restores_old_states)
+        # Volumes of a stack that no longer wants them stay, so each stack has names of its own.
+        volume, moves = f"data{lineage[0]}", not scenario.restores_old_states
+        self.editor = SpecEditor(scenario.faults.random, scenario.sites, moves=moves, volume=volume)
         self._remote = SshClient(lineage, KEY, Path(gettempdir()) / "pragmaspec-simulation-unused")
 
     def plan(self, state: State, wanted: Wanted) -> Plan:
@@ -124,6 +127,8 @@ class Scenario:
         self.restores_old_states = random.random() < 0.15
         self._in_nested_run = False
         self._flavors_change = seed % 8 == 1
+        self._volumes: dict[tuple[str, str, int], int] = {}
+        """Sizes of the volumes that have been seen: none is ever removed."""
         names = ("lab",) if random.random() < 0.8 else ("hall", "lab")
         self.sites = tuple(
             SimulatedSite(
@@ -232,6 +237,15 @@ class Scenario:
             for obj in self._objects(stack.lineage):
                 if obj.address not in known and obj.op not in closed:
                     raise InvariantError(f"{obj.address} (op {obj.op}) is at the site and not recorded")
+        volumes = {
+            (name, volume.name, volume.made): volume.size_bytes
+            for name, world in self.worlds.items()
+            for volume in world._memory.volumes.values()
+        }
+        for key, size_bytes in self._volumes.items():
+            if volumes.get(key, 0) < size_bytes:
+                raise InvariantError(f"volume {key} is lost, or smaller than {size_bytes}")
+        self._volumes = volumes
         twice = set().union(*(provider.twice for provider in self.providers.values()))
         if twice and not self.duplicates and self.delay_s < WINDOW_S:
             raise InvariantError(f"created twice: {twice}")
@@ -247,20 +261,7 @@ class Scenario:
         beside = {obj.address for obj in self._objects(stack.lineage) if not {obj.address, f"{obj.address}#{obj.id}"} & reported}
         if (present - recorded and not reported) or recorded - present or not beside <= recorded.keys():
             raise InvariantError(f"recorded {recorded} is not present {present}; reported: {reported}")
-        by_address = {obj.address: obj for obj in self._objects(stack.lineage) if f"{obj.address}#{obj.id}" not in reported}
-        for record in state.records:
-            obj, resource = by_address.get(record.original_address), record.resource
-            if isinstance(resource, Node) and isinstance(obj, SimulatedMachine):
-                # With identities that the client chooses, a late boot leaves its op on the machine, which is still the right one.
-                op = obj.op if self.restores_old_states or self.sites[0].identity == "ident" else record.op
-                size = (resource.flavor, resource.cpus) if resource.running else (obj.flavor, obj.cpus)
-                expected = (resource.running, size, record.generation, op)
-                if expected != (obj.status == "running", (obj.flavor, obj.cpus), obj.generation, obj.op):
-                    raise InvariantError(f"{record} is not {obj}")
-            if isinstance(resource, Allocation) and isinstance(obj, Grant):
-                vlans = {network.vlan for network in resource.networks}
-                if vlans != {network.vlan for network in obj.networks} or obj.public != tuple(p.address for p in resource.public):
-                    raise InvariantError(f"{record} is not {obj}")
+        self._check_objects(stack, reported)
         images = {
             (record.resource.site, record.resource.digest) for record in state.records if isinstance(record.resource, StagedImage)
         }
@@ -272,6 +273,36 @@ class Scenario:
         }
         if images - there or (there - images and not self.restores_old_states):
             raise InvariantError(f"images recorded {images} are not those present {there}")
+
+    def _check_objects(self, stack: Stack, reported: set[str]) -> None:
+        """Each object is as recorded."""
+        state = stack.store.state()
+        by_address = {obj.address: obj for obj in self._objects(stack.lineage) if f"{obj.address}#{obj.id}" not in reported}
+        for record in state.records:
+            obj, resource = by_address.get(record.original_address), record.resource
+            if isinstance(resource, Node) and isinstance(obj, SimulatedMachine):
+                # With identities that the client chooses, a late boot leaves its op on the machine, which is still the right one.
+                op = obj.op if self.restores_old_states or self.sites[0].identity == "ident" else record.op
+                size = (resource.flavor, resource.cpus) if resource.running else (obj.flavor, obj.cpus)
+                expected = (resource.running, size, record.generation, op)
+                if expected != (obj.status == "running", (obj.flavor, obj.cpus), obj.generation, obj.op):
+                    raise InvariantError(f"{record} is not {obj}")
+                self._check_disks(resource, obj)
+            if isinstance(resource, Volume) and isinstance(obj, SimulatedVolume) and resource.size_bytes != obj.size_bytes:
+                raise InvariantError(f"{record} is not {obj}")
+            if isinstance(resource, Allocation) and isinstance(obj, Grant):
+                vlans = {network.vlan for network in resource.networks}
+                if vlans != {network.vlan for network in obj.networks} or obj.public != tuple(p.address for p in resource.public):
+                    raise InvariantError(f"{record} is not {obj}")
+
+    def _check_disks(self, node: Node, machine: SimulatedMachine) -> None:
+        """The machine has the recorded disks, except that one that should be off gets them later."""
+        if not node.running:
+            return
+        recorded = {disk.name: disk.size_bytes for disk in node.own_disks}
+        present = {disk.name: disk.size_bytes for disk in machine.disks if not disk.volume}
+        if recorded != present or len(node.volumes) != sum(bool(disk.volume) for disk in machine.disks):
+            raise InvariantError(f"{node} has the disks {machine.disks}")
 
     def check_owners(self) -> None:
         """Each VLAN and address has one owner, and the foreign objects are unchanged."""
@@ -300,11 +331,11 @@ class Scenario:
             if +counted != +there.amounts:
                 raise InvariantError(f"the amounts {+there.amounts} are not those of the objects {+counted}")
 
-    def _objects(self, lineage: str) -> list[SimulatedMachine | Grant]:
+    def _objects(self, lineage: str) -> list[SimulatedMachine | Grant | SimulatedVolume]:
         return [
             obj
             for world in self.worlds.values()
-            for obj in (*world._memory.machines.values(), *world._memory.grants.values())
+            for obj in (*world._memory.machines.values(), *world._memory.grants.values(), *world._memory.volumes.values())
             if obj.lineage == lineage
         ]
 

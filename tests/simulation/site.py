@@ -12,7 +12,7 @@ from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
 from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, StageRequest
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, Volume
 from pragmaspec.site import IdentityKind, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.clock import SimulatedClock
@@ -54,7 +54,7 @@ class FaultySite:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(duplicate_removal=self, guest_simulation=self)
+        return Abilities(duplicate_removal=self, guest_simulation=self, volume_storage=self)
 
     @property
     def identity_kind(self) -> IdentityKind:
@@ -83,10 +83,17 @@ class FaultySite:
             seen,
             nodes=tuple(node for node in seen.nodes if node.id not in hidden),
             allocations=tuple(granted for granted in seen.allocations if granted.id not in hidden),
+            volumes=tuple(volume for volume in seen.volumes if volume.id not in hidden),
         )
 
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         return self._call(lambda: self._real.allocate(wanted, mark))
+
+    def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
+        return self._call(lambda: self._real.allocate_volume(volume, mark))
+
+    def grow_disks(self, node: Node, mark: Mark) -> None:
+        self._call(lambda: self._real.grow_disks(node, mark))
 
     def stage(self, request: StageRequest) -> Outputs:
         return self._call(lambda: self._real.stage(request))
@@ -141,7 +148,7 @@ class FaultySite:
         if self._delay_s and self._world._memory.made > made and self._faults.fault():
             listings, until = self._faults.random.randint(1, 3), self._clock.now() + self._delay_s / 2
             number = self._world._memory.made
-            self._hidden[f"m-{number}"] = self._hidden[f"g-{number}"] = (listings, until)
+            self._hidden.update({f"{kind}-{number}": (listings, until) for kind in "mgv"})
         return answer
 
     def _effect_later(self, effect: Callable[[], Any]) -> None:

@@ -5,7 +5,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNodes, WantedPublic
+from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedDisk, WantedImage, WantedNodes, WantedPublic
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Site
 
@@ -24,9 +24,10 @@ QUICK = Readiness(timeout_s=5)
 
 
 class SpecEditor:
-    """Edits one spec. ``moves``: a rename may have an entry in ``moved:``."""
+    """Edits one spec. ``moves``: a rename may have an entry in ``moved:``. ``volume``: name of the kept disk of each node."""
 
-    def __init__(self, random: Random, sites: tuple[Site, ...], *, moves: bool) -> None:
+    def __init__(self, random: Random, sites: tuple[Site, ...], *, moves: bool, volume: str) -> None:
+        self._volume = volume
         self._may_move = moves
         self._random = random
         self._sites = sites
@@ -34,6 +35,8 @@ class SpecEditor:
         self._image = IMAGES[0]
         self._moves: list[Move] = []
         self._edits = 0
+        self._largest = 2**20
+        """Size of the largest volume so far, so that one that is found again always grows."""
         self.edit()
         self._add()
 
@@ -51,6 +54,7 @@ class SpecEditor:
         """Make one random edit."""
         self._edits += 1
         edits = (self._add, self._remove, self._resize, self._scale, self._switch, self._update, self._rename, self._group)
+        edits += (self._disks,)
         self._random.choice(edits if self._clusters else (self._add,))()
 
     def _add(self) -> None:
@@ -106,6 +110,22 @@ class SpecEditor:
             overrides=((1, other),) if self._random.random() < 0.3 else (),
         )
         self._change(name, groups=(*others, added) if count else others)
+
+    def _disks(self) -> None:
+        """Add, grow, shrink or remove a disk, or a volume, which never becomes smaller."""
+        name = self._any_cluster()
+        role = self._random.choice(("frontend", "computes"))
+        nodes = getattr(self._clusters[name], role)
+        disks = {disk.name: disk for disk in nodes.disks}
+        key = self._random.choice(("scratch", self._volume))
+        if key in disks and self._random.random() < 0.4:
+            del disks[key]
+        else:
+            self._largest += 2**20
+            keep = key == self._volume
+            size_bytes = self._largest if keep else self._random.randint(1, 3) * 2**20
+            disks[key] = WantedDisk(name=key, size_bytes=size_bytes, mount=f"/{key}", keep=keep)
+        self._change(name, **{role: replace(nodes, disks=tuple(disks.values()))})
 
     def _rename(self) -> None:
         """Rename a cluster, with or without an entry in ``moved:``."""

@@ -12,6 +12,7 @@ from pragmaspec.guest.contract.members import fqdn
 from pragmaspec.guest.interfaces import network_config
 from pragmaspec.guest.keys import StackKey, host_key
 from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, UNIT_TEXT, nat_boot_command, nat_script
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT, disks_boot_command
 from pragmaspec.resources import Mark, Node
 
 COMPRESS_FROM_CHARACTERS = 8192
@@ -74,9 +75,14 @@ def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key:
         "locale": "false",
         "write_files": [_write_file(file) for file in files],
     }
-    if script:
-        config["bootcmd"] = [["sh", "-c", nat_boot_command(script)]]
-        config["runcmd"] = [["sh", "-c", NAT_ENABLE_COMMAND]]
+    commands = [disks_boot_command(node)] if node.disks else []
+    commands += [nat_boot_command(script)] if script else []
+    if commands:
+        config["bootcmd"] = [["sh", "-c", command] for command in commands]
+    commands = [DISKS_SCRIPT] if node.disks else []
+    commands += [NAT_ENABLE_COMMAND] if script else []
+    if commands:
+        config["runcmd"] = [["sh", "-c", command] for command in commands]
     if settings.packages:
         config["packages"] = list(settings.packages)
     return config

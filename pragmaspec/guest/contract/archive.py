@@ -5,6 +5,7 @@ from io import BytesIO
 from tarfile import DIRTYPE, USTAR_FORMAT, TarFile, TarInfo
 
 from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT
 
 STAMP_S = 946_684_800
 """Modification time of all files, 2000-01-01 UTC, for reproducible archives. (tar(1) warns about 1970.)"""
@@ -32,9 +33,10 @@ find . -type f | while IFS= read -r file; do
   if command -v restorecon >/dev/null; then restorecon "$root/$file" || true; fi
 done
 if [ -z "$root" ] && [ -s /etc/hostname ]; then cat /etc/hostname >/proc/sys/kernel/hostname || true; fi
+if [ -z "$root" ] && [ -x {DISKS_SCRIPT} ]; then {DISKS_SCRIPT}; fi
 """
-"""Script for ``sh -c`` that installs the files of :func:`live_tar` from standard input, as root on a guest, and sets the host
-name.
+"""Script for ``sh -c`` that installs the files of :func:`live_tar` from standard input, as root on a guest, sets the host name
+and runs the scripts of :mod:`pragmaspec.guest.setup`.
 
 Nothing changes unless the archive is complete; each file is replaced by a rename, so that readers never see a partial file.
 An optional first argument is a directory to use instead of ``/``.

@@ -7,6 +7,14 @@ from pragmaspec.guest.contract.shared_texts import shared_texts
 from pragmaspec.guest.contract.vc_out import vc_out_text
 from pragmaspec.guest.interfaces import interfaces_text
 from pragmaspec.guest.keys import StackKey, host_key
+from pragmaspec.guest.setup.disks import (
+    DISKS_SCRIPT,
+    DISKS_SCRIPT_TEXT,
+    DISKS_TABLE,
+    DISKS_UNIT,
+    DISKS_UNIT_TEXT,
+    disks_table,
+)
 from pragmaspec.resources import Node
 from pragmaspec.typing import override
 
@@ -23,6 +31,7 @@ INTERFACES = "/etc/pragmaspec/interfaces"
 
 _ALL_READ = 0o644
 _ROOT_ONLY = 0o600
+_EXECUTABLE = 0o755
 
 
 class GuestFile(Frozen, frozen=True):
@@ -75,8 +84,25 @@ def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
 
 
 def live_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """Return the files of a running node to update when keys, members or names change. They contain no private keys."""
-    return (_hostname(node), *contract_files(node, cluster, stack_key), _authorized(cluster, stack_key))
+    """Return the files of a running node to update when keys, members, names or disks change. They contain no private keys."""
+    contract = contract_files(node, cluster, stack_key)
+    return (_hostname(node), *contract, _authorized(cluster, stack_key), *(disk_files(node) or (_disks_table(node),)))
+
+
+def disk_files(node: Node) -> tuple[GuestFile, ...]:
+    """Return the script that sets up further disks, and its table; none for a node without further disks."""
+    if not node.disks:
+        return ()
+    return (
+        _disks_table(node),
+        GuestFile(path=DISKS_SCRIPT, mode=_EXECUTABLE, content=DISKS_SCRIPT_TEXT),
+        GuestFile(path=DISKS_UNIT, mode=_ALL_READ, content=DISKS_UNIT_TEXT),
+    )
+
+
+def _disks_table(node: Node) -> GuestFile:
+    """Return the table, which is empty after the last further disk was removed."""
+    return GuestFile(path=DISKS_TABLE, mode=_ALL_READ, content=disks_table(node))
 
 
 def _hostname(node: Node) -> GuestFile:

@@ -8,6 +8,7 @@ from pragmaspec.guest.keys import StackKey
 from pragmaspec.guest.nat import NAT_SCRIPT, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, UNIT_TEXT, nat_script
 from pragmaspec.guest.offline.detect import GuestSystem
 from pragmaspec.guest.offline.network import offline_network_files
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT, DISKS_WANTED
 from pragmaspec.resources import Node
 
 _NAT_WANTED = "/etc/systemd/system/multi-user.target.wants/pragmaspec-nat.service"
@@ -44,11 +45,22 @@ def offline_files(node: Node, cluster: GuestCluster, stack_key: StackKey, system
         identity = cluster.mark(node.address).uuid.replace("-", "")
         files.append(GuestFile(path="/etc/machine-id", mode=0o444, content=f"{identity}\n"))
     links: list[tuple[str, str]] = []
+    if node.disks and system.systemd:
+        links.append((DISKS_WANTED, "../pragmaspec-disks.service"))
+    hooks = [DISKS_SCRIPT] if node.disks else []
     if nat_script(node, cluster):
         files.append(GuestFile(path=NAT_SYSCTL, mode=0o644, content=SYSCTL_TEXT))
         if system.systemd:
             files.append(GuestFile(path=NAT_UNIT, mode=0o644, content=UNIT_TEXT))
             links.append((_NAT_WANTED, "../pragmaspec-nat.service"))
-        elif "ifcfg" in system.networks:
-            files.append(GuestFile(path=_OLD_HOOK, mode=0o755, content=f"#!/bin/sh\nexec {NAT_SCRIPT}\n"))
+        else:
+            hooks.append(NAT_SCRIPT)
+    if hooks and not system.systemd and "ifcfg" in system.networks:
+        files.append(GuestFile(path=_OLD_HOOK, mode=0o755, content=f"#!/bin/sh\n{_in_turn(hooks)}"))
     return OfflineFiles(files=tuple(files), links=tuple(links), removed=system.host_keys, contexts=system.contexts)
+
+
+def _in_turn(commands: list[str]) -> str:
+    """Return lines of a shell script that run ``commands``, the last one in place of the shell."""
+    *others, last = commands
+    return "".join((*(f"{each}\n" for each in others), f"exec {last}\n"))

@@ -20,7 +20,7 @@ from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
 from pragmaspec.planning.drift.public_network import is_public_network_stopped, public_network_faults
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
-from pragmaspec.planning.storage.drift import compare_disks, compare_volume, without_volumes
+from pragmaspec.planning.storage.drift import ComparedDisks, compare_disks, compare_volume, detached_volumes, without_volumes
 from pragmaspec.resources import Allocation, Node, Volume
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import counted
@@ -96,6 +96,11 @@ class _SiteComparison:
             for record in recorded
             if isinstance(record.resource, Volume) and record.status != "pending" and record.original_address not in self._volumes
         )
+        self._volume_names = {
+            record.resource.name: record.original_address.rpartition("/")[2]
+            for record in recorded
+            if isinstance(record.resource, Volume)
+        }
         self._lost_networks = {
             record.resource.cluster: self._lost_networks_of(record.resource, self._allocations.get(record.original_address))
             for record in recorded
@@ -132,11 +137,20 @@ class _SiteComparison:
         if (drift is None or drift.kind in INFORMATIONAL_KINDS) and made_at_other_site(refreshed, self._seen):
             drift = Drift(address=record.address, kind="changed", detail="was created at a different site of the same name")
             refreshed = replace(refreshed, status="pending")
-        if isinstance(refreshed.resource, Node) and not self._lost_volumes.isdisjoint(refreshed.resource.volumes):
-            drift, refreshed = without_volumes(drift, refreshed, refreshed.resource, self._lost_volumes)
+        drift, refreshed = self._without_lost_volumes(drift, refreshed, machine)
         if drift is not None:
             self.drift.append(drift)
             self.changed.append(refreshed)
+
+    def _without_lost_volumes(
+        self, drift: Drift | None, record: Record, machine: ObservedNode | None
+    ) -> tuple[Drift | None, Record]:
+        """Return ``drift`` and ``record``, extended if volumes of the node are missing or detached."""
+        node = record.resource
+        if not isinstance(node, Node) or not node.disks:
+            return drift, record
+        lost = self._lost_volumes | detached_volumes(node, machine, self._volume_names)
+        return (drift, record) if lost.isdisjoint(node.volumes) else without_volumes(drift, record, node, lost)
 
     @property
     def unrecorded_volumes(self) -> dict[str, ObservedVolume]:
@@ -164,6 +178,7 @@ class _SiteComparison:
                 op=machine.op,
                 id=machine.id,
                 made=machine.made,
+                volumes=machine.volumes,
             )
         )
 
@@ -228,8 +243,8 @@ def _compare_node(record: Record, node: Node, seen: ObservedNode | None) -> tupl
 def _compare_disks(
     kind: DriftKind | Literal[""], detail: str, node: Node, seen: ObservedNode
 ) -> tuple[DriftKind | Literal[""], str, Node]:
-    """Return the given drift and node, with differences in the further disks."""
-    disks = compare_disks(node, seen)
+    """Return the given drift and node, with differences in the further disks. One that is off gets its disks when it boots."""
+    disks = compare_disks(node, seen) if node.running else ComparedDisks(node)
     if not disks.detail:
         return kind, detail, node
     return kind or "changed", "; ".join(filter(None, (detail, disks.detail))), disks.node

@@ -1,5 +1,6 @@
 """Drift of further disks and of volumes. Pure."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -52,6 +53,13 @@ def compare_volume(record: Record, volume: Volume, seen: ObservedVolume | None) 
     detail = f"has {size(seen.size_bytes)}, recorded {size(volume.size_bytes)}"
     refreshed = replace(record, resource=replace(volume, size_bytes=seen.size_bytes))
     return Drift(address=record.address, kind="changed", detail=detail), refreshed
+
+
+def detached_volumes(node: Node, seen: ObservedNode | None, names: Mapping[str, str]) -> frozenset[str]:
+    """Return the volumes of a running node that its machine does not have. ``names``: at the site, by recorded name."""
+    if seen is None or seen.volumes is None or not node.running:
+        return frozenset()
+    return frozenset(name for name in node.volumes if names.get(name, name) not in seen.volumes)
 
 
 def without_volumes(drift: Drift | None, record: Record, node: Node, lost: AbstractSet[str]) -> tuple[Drift | None, Record]:

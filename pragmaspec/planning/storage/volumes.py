@@ -13,10 +13,7 @@ from pragmaspec.state_model import State
 
 
 def desired_volumes(desired: Iterable[Desired], refreshed: RefreshedState, request: PlanRequest) -> list[Desired]:
-    """Return the volumes that ``desired`` nodes want, followed by the recorded ones to keep: all but those to remove.
-
-    The record of a missing volume that no node wants is not kept.
-    """
+    """Return the volumes that ``desired`` nodes want, followed by the recorded ones to keep: all but those to remove."""
     wanted: dict[str, Desired] = {}
     for node, where in desired:
         if isinstance(node, Node):
@@ -29,7 +26,6 @@ def desired_volumes(desired: Iterable[Desired], refreshed: RefreshedState, reque
         for record in refreshed.state.records
         if isinstance(record.resource, Volume)
         and record.address not in wanted
-        and record.address not in refreshed.gone
         and record.resource.name not in request.drop_volumes
         and request.concerns(record.resource.cluster)
     ]
@@ -46,6 +42,12 @@ def volume_of(node: Node, disk: Disk) -> Volume:
         cluster=node.cluster,
         node=node.name if disk.volume == f"{node.name}-{disk.name}" else "",
     )
+
+
+def missing_and_unused(refreshed: RefreshedState, nodes: Iterable[Node]) -> frozenset[str]:
+    """Return the addresses of missing volumes that no node wants: they stay recorded, because they may appear again."""
+    missing = {record.address for record in refreshed.state.records if isinstance(record.resource, Volume)} & refreshed.gone
+    return frozenset(missing - volume_users(nodes).keys()) if missing else frozenset()
 
 
 def volume_users(nodes: Iterable[Node]) -> dict[str, list[Node]]:

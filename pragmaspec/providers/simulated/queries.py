@@ -126,6 +126,7 @@ def _observed(machine: SimulatedMachine) -> ObservedNode:
         id=machine.id,
         made=machine.made,
         disks=tuple(ObservedDisk(name=disk.name, size_bytes=disk.size_bytes) for disk in machine.disks if not disk.volume),
+        volumes=tuple(disk.volume for disk in machine.disks if disk.volume),
     )
 
 

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, RoleModel, SpecModel
 from pragmaspec.spec.models.roles import NodeSet, node_entries, node_sets
+from pragmaspec.spec.quantity import format_size
 from pragmaspec.spec.yaml.tree import TreePath
 
 DISKS_MAX = 20
 """Maximum number of further disks of a node, each of which needs a slot of its virtual machine."""
+SIZE_MIN = {"ext4": 16 * 2**20, "xfs": 300 * 2**20, "none": 0}
+"""Minimum sizes of file systems; that of XFS is of xfsprogs 5.19."""
 
 
 def disk_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
@@ -23,6 +26,10 @@ def _mount_findings(at: TreePath, nodes: RoleModel) -> Iterator[Finding]:
     holders: dict[str, str] = {}
     for name, disk in nodes.disks.items():
         path: TreePath = (*at, name, "mount")
+        if disk.size_bytes < SIZE_MIN[disk.format]:
+            minimum = format_size(SIZE_MIN[disk.format])
+            detail = f"The file system {disk.format} needs at least {minimum}. Write `size: {minimum}` or more."
+            yield Finding((*at, name, "size"), "Disk too small", detail, about=((*at, name, "format"),))
         if disk.mount is None:
             continue
         if disk.format == "none":

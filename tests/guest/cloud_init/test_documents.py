@@ -10,7 +10,8 @@ from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
 from pragmaspec.guest.contract.files import contract_files, login_files
 from pragmaspec.guest.keys import StackKey, host_key
-from pragmaspec.resources import Mark, Node
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT
+from pragmaspec.resources import Disk, Mark, Node
 
 PLAIN = GuestSettings()
 
@@ -71,6 +72,17 @@ def test_only_a_frontend_with_a_public_address_is_a_gateway(cluster: GuestCluste
     assert "bootcmd" not in compute
     inside = replace(cluster.frontend, nics=cluster.frontend.nics[:1])
     assert "bootcmd" not in user_data(inside, replace(cluster, nodes=(inside,)), stack_key)
+
+
+def test_disks_are_set_up_before_users_and_after_packages(cluster: GuestCluster, stack_key: StackKey) -> None:
+    disks = (Disk(name="data", size_bytes=2**30, mount="/data"),)
+    frontend, compute = (
+        user_data(node, replace(cluster, nodes=(node,)), stack_key)
+        for node in (replace(each, disks=disks) for each in cluster.nodes[:2])
+    )
+    assert "data ext4 /data\n" in compute["bootcmd"][0][2]
+    assert compute["runcmd"] == [["sh", "-c", DISKS_SCRIPT]]
+    assert len(frontend["bootcmd"]) == len(frontend["runcmd"]) == 2
 
 
 def test_computes_that_install_packages_retry_downloads(cluster: GuestCluster, stack_key: StackKey) -> None:

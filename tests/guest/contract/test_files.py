@@ -3,10 +3,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.contract.files import GuestFile, contract_files, identity_files, live_files, login_files
 from pragmaspec.guest.keys import StackKey, cluster_key, host_key, operator_key
-from pragmaspec.resources import Mark
+from pragmaspec.resources import Disk, Mark
 
 PRIVATE = "PRIVATE KEY"
 
@@ -53,11 +55,23 @@ def test_live_files_contain_no_private_keys(cluster: GuestCluster, stack_key: St
         "/etc/hostname",
         "/etc/hosts",
         "/etc/pragmaspec/cluster.json",
+        "/etc/pragmaspec/disks",
         "/etc/pragmaspec/machinefile",
         "/etc/ssh/ssh_known_hosts",
         "/root/.ssh/authorized_keys",
         "/root/vc-out.xml",
     }
+
+
+def test_a_node_with_disks_gets_their_script(cluster: GuestCluster, stack_key: StackKey) -> None:
+    disks = (Disk(name="data", size_bytes=2**30, mount="/data/x"), Disk(name="raw", size_bytes=2**30, format="none"))
+    node = replace(cluster.nodes[1], disks=(*disks, Disk(name="outer", size_bytes=2**30, format="xfs", mount="/data")))
+    found = by_path(live_files(node, cluster, stack_key))
+    assert found["/etc/pragmaspec/disks"].content == "raw none -\nouter xfs /data\ndata ext4 /data/x\n"
+    assert found["/usr/local/sbin/pragmaspec-disks"].mode == 0o755
+    assert "/etc/systemd/system/pragmaspec-disks.service" in found
+    without = by_path(live_files(cluster.nodes[1], cluster, stack_key))
+    assert without["/etc/pragmaspec/disks"].content == "", "the table of removed disks is emptied"
 
 
 def test_authorized_keys_has_no_duplicates_and_no_empty_lines(

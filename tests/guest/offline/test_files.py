@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pragmaspec.errors import ImageError
 from pragmaspec.guest.cloud_init.documents import user_data_text
@@ -16,6 +17,8 @@ from pragmaspec.guest.keys import StackKey
 from pragmaspec.guest.nat import NAT_SCRIPT
 from pragmaspec.guest.offline.detect import HOST_KEY_PATHS, PROBED_PATHS, FileKind, GuestSystem, guest_system
 from pragmaspec.guest.offline.files import OfflineFiles, offline_files
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT, DISKS_TABLE, DISKS_WANTED
+from pragmaspec.resources import Disk
 from tests.guest.conftest import make_cluster
 
 CASES = Path(__file__).parents[2] / "cases" / "guest_offline"
@@ -68,8 +71,24 @@ def test_all_files_of_the_seed_are_written(family: str, stack_key: StackKey) -> 
     for number, node in enumerate(cluster.nodes):
         found = by_path(written(guest_system(SYSTEMS[family]), stack_key, number))
         for file in (*seed_files(node, cluster, stack_key), *live_files(node, cluster, stack_key)):
-            assert found[file.path] == file
+            assert found.get(file.path) == file or file == GuestFile(path=DISKS_TABLE, mode=0o644, content="")
         assert set(EVERYWHERE) <= set(found)
+
+
+@pytest.mark.parametrize(("family", "number"), [("debian-networkd", 0), ("redhat-6", 0), ("redhat-6", 1)])
+def test_disks_are_set_up_at_every_boot(family: str, number: int, stack_key: StackKey) -> None:
+    made = make_cluster()
+    disks = (Disk(name="data", size_bytes=2**30, mount="/data"),)
+    cluster = replace(made, nodes=tuple(replace(node, disks=disks) for node in made.nodes))
+    wanted = offline_files(cluster.nodes[number], cluster, stack_key, guest_system(SYSTEMS[family]))
+    files = by_path(wanted)
+    assert files[DISKS_TABLE].content == "data ext4 /data\n"
+    if family == "redhat-6":
+        nat = f"exec {NAT_SCRIPT}\n"
+        expected = f"#!/bin/sh\n{DISKS_SCRIPT}\n{nat}" if number == 0 else f"#!/bin/sh\nexec {DISKS_SCRIPT}\n"
+        assert files["/sbin/ifup-local"].content == expected
+    else:
+        assert (DISKS_WANTED, "../pragmaspec-disks.service") in wanted.links
 
 
 def test_packages_are_left_to_cloud_init(stack_key: StackKey) -> None:

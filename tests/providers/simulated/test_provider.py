@@ -147,7 +147,7 @@ def test_foreign_changes_are_observed(stack, intruder):
     intruder.power_off(stack.lineage, "lab/hello/node/never-was")
     intruder.set_autostart(stack.lineage, address[0], enabled=True)
     assert [node.address for node in stack.observed().nodes if node.autostart] == [address[0]]
-    assert tuple(replace(node, id="", made=0, autostart=None) for node in stack.observed().nodes) == (
+    assert tuple(replace(node, id="", made=0, autostart=None, volumes=None) for node in stack.observed().nodes) == (
         ObservedNode(address=address[0], generation=0, status="off", cpus=1, memory_mib=1024),
         ObservedNode(address=address[1], generation=0, status="undefined", cpus=1, memory_mib=1024),
         ObservedNode(address=address[2], generation=0, status="off", cpus=1, memory_mib=1024, disk=False),

@@ -1,0 +1,191 @@
+"""Further disks in the guest: a script that creates, grows and mounts their file systems, and the table that it reads.
+
+The script is idempotent, and runs early in the first boot (cloud-init's ``bootcmd``, before users are created), again after
+packages were installed, at every later boot, and after every live update. It finds disks by their serial numbers. It formats a
+disk only if its first two mebibytes are zero and no signature of a file system, partition table or other user is found on it.
+Its optional argument is a directory to use instead of ``/``, for tests.
+"""
+
+from pragmaspec.resources import Node
+
+DISKS_SCRIPT = "/usr/local/sbin/pragmaspec-disks"
+DISKS_TABLE = "/etc/pragmaspec/disks"
+DISKS_UNIT = "/etc/systemd/system/pragmaspec-disks.service"
+DISKS_WANTED = "/etc/systemd/system/sysinit.target.wants/pragmaspec-disks.service"
+
+DISKS_UNIT_TEXT = f"""\
+[Unit]
+Description=Further disks of this node
+DefaultDependencies=no
+Conflicts=shutdown.target
+After=local-fs.target
+Before=sysinit.target shutdown.target
+ConditionPathExists={DISKS_SCRIPT}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={DISKS_SCRIPT}
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+DISKS_SCRIPT_TEXT = f"""\
+#!/bin/sh
+# Written by pragmaspec: creates, grows and mounts the file systems of the disks in {DISKS_TABLE}.
+set -u
+root=${{1-}}
+table=$root{DISKS_TABLE}
+state=$root/var/lib/pragmaspec
+status=0
+
+fail() {{
+  echo "pragmaspec-disks: $1" >&2
+  status=1
+}}
+
+device_of() {{
+  for directory in "$root"/sys/block/*; do
+    if [ "$(cat "$directory/serial" 2>/dev/null)" = "$1" ]; then
+      echo "$root/dev/${{directory##*/}}"
+      return
+    fi
+  done
+  if [ -e "$root/dev/disk/by-id/virtio-$1" ]; then readlink -f "$root/dev/disk/by-id/virtio-$1"; fi
+}}
+
+# The type of the file system; empty: none is known.
+type_of() {{
+  blkid -p -o value -s TYPE "$1" 2>/dev/null || blkid "$1" 2>/dev/null | sed -n 's/.* TYPE="\\([^"]*\\)".*/\\1/p'
+}}
+
+is_empty() {{
+  [ "$(dd if="$1" bs=1048576 count=2 2>/dev/null | tr -d '\\000' | wc -c)" -eq 0 ] && [ -z "$(blkid -p "$1" 2>/dev/null)" ] &&
+    [ -z "$(type_of "$1")" ]
+}}
+
+mount_point_of() {{
+  awk -v device="$1" '$1 == device {{ print $2; exit }}' "$root/proc/mounts"
+}}
+
+# A marker tells an interrupted formatting, whose disk was empty, from unknown contents.
+format() {{
+  name=$1 device=$2 type=$3
+  if ! command -v "mkfs.$type" >/dev/null; then
+    fail "disk $name cannot be formatted: mkfs.$type is not installed"
+    return 1
+  fi
+  mkdir -p "$state" && : >"$state/formatting-$name" || return 1
+  case $type in
+    ext4) mkfs.ext4 -q -F "$device" ;;
+    xfs) mkfs.xfs -q -f "$device" ;;
+  esac
+  if [ $? -ne 0 ]; then
+    fail "disk $name cannot be formatted"
+    return 1
+  fi
+  sync
+  rm -f "$state/formatting-$name"
+}}
+
+check() {{
+  case $3 in
+    ext2 | ext3 | ext4)
+      command -v e2fsck >/dev/null || return 0
+      e2fsck -p "$2" >/dev/null 2>&1
+      if [ $? -ge 4 ]; then
+        fail "the file system of disk $1 is damaged: run fsck $2"
+        return 1
+      fi
+      ;;
+  esac
+}}
+
+grow() {{
+  name=$1 device=$2 type=$3 at=$4
+  case $type in
+    ext2 | ext3 | ext4)
+      command -v resize2fs >/dev/null || return 0
+      if [ -z "$at" ]; then e2fsck -f -p "$device" >/dev/null 2>&1; fi
+      resize2fs "$device" >/dev/null 2>&1 || fail "the file system of disk $name cannot be grown"
+      ;;
+    xfs)
+      if [ -z "$at" ] || ! command -v xfs_growfs >/dev/null; then return 0; fi
+      xfs_growfs "$at" >/dev/null 2>&1 || fail "the file system of disk $name cannot be grown"
+      ;;
+  esac
+}}
+
+set_up() {{
+  name=$1 type=$2 mount=$3 fresh=
+  device=$(device_of "$name")
+  if [ -z "$device" ]; then
+    fail "there is no disk with the serial number $name"
+    return
+  fi
+  at=$(mount_point_of "$device")
+  found=$(type_of "$device")
+  if [ -z "$at" ] && [ "$type" != none ] && [ -z "$found" ]; then
+    if [ ! -e "$state/formatting-$name" ] && ! is_empty "$device"; then
+      fail "disk $name ($device) has unknown contents, so it is not formatted"
+      return
+    fi
+    format "$name" "$device" "$type" || return
+    found=$type fresh=yes
+  fi
+  if [ -n "$at" ] && [ "$at" != "$mount" ]; then
+    umount "$at" || {{ fail "disk $name cannot be unmounted from $at"; return; }}
+    at=
+  fi
+  if [ "$mount" != - ] && [ -z "$at" ]; then
+    check "$name" "$device" "$found" || return
+    mkdir -p "$mount"
+    owner=$(stat -c %u:%g "$mount") mode=$(stat -c %a "$mount")
+    mount "$device" "$mount" || {{ fail "disk $name cannot be mounted at $mount"; return; }}
+    if [ -n "$fresh" ]; then chown "$owner" "$mount" && chmod "$mode" "$mount"; fi
+    if command -v restorecon >/dev/null; then restorecon "$mount" || true; fi
+    at=$mount
+  fi
+  grow "$name" "$device" "$found" "$at"
+}}
+
+# Unmounts the disks that are no longer in the table.
+release() {{
+  while read -r name _ mount; do
+    device=$(device_of "$name")
+    if [ -n "$device" ] && ! grep -q "^$name " "$table" && [ "$(mount_point_of "$device")" = "$mount" ]; then
+      umount "$mount" || fail "disk $name cannot be unmounted from $mount"
+    fi
+  done
+}}
+
+if [ ! -r "$table" ]; then exit 0; fi
+if [ -r "$state/disks" ]; then release <"$state/disks"; fi
+while read -r name type mount; do set_up "$name" "$type" "$mount"; done <"$table"
+mkdir -p "$state" && cp "$table" "$state/disks"
+if [ -z "$root" ] && [ -d /run/systemd/system ] && [ -e {DISKS_UNIT} ] && [ ! -e {DISKS_WANTED} ]; then
+  mkdir -p {DISKS_WANTED.rpartition("/")[0]}
+  ln -s ../pragmaspec-disks.service {DISKS_WANTED}
+fi
+exit $status
+"""
+
+
+def disks_table(node: Node) -> str:
+    """Return the table of the disks of ``node``: serial number, file system, mount point or ``-``, outer mount points first."""
+    disks = sorted(node.disks, key=lambda disk: (disk.mount, disk.name))
+    return "".join(f"{disk.name} {disk.format} {disk.mount or '-'}\n" for disk in disks)
+
+
+def disks_boot_command(node: Node) -> str:
+    """Return a command for ``sh -c`` that installs the script and its table, unless a live update has, and runs the script.
+
+    It fails for a file system whose programs are not installed yet: the script runs again after packages are.
+    """
+    files = ((DISKS_TABLE, disks_table(node)), (DISKS_UNIT, DISKS_UNIT_TEXT), (DISKS_SCRIPT, DISKS_SCRIPT_TEXT))
+    write = "".join(
+        f"mkdir -p {path.rpartition('/')[0]}\n[ -e {path} ] || cat > {path} <<'PRAGMASPEC'\n{text}PRAGMASPEC\n"
+        for path, text in files
+    )
+    return f"{write}chmod 755 {DISKS_SCRIPT}\n{DISKS_SCRIPT} || true\n"

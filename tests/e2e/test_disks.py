@@ -1,0 +1,79 @@
+"""Further disks and a volume of a Debian guest: formatted, mounted, grown while it runs, and found again by the next cluster."""
+
+import pytest
+
+from tests.e2e.workspace import NETWORK, POOL, Workspace, listing
+
+pytestmark = pytest.mark.slow
+APPLY_LIMIT_S = 900
+
+
+def _write_spec(workspace: Workspace, cluster: str, *, scratch: str = "200 MiB", home: str = "100 MiB") -> None:
+    workspace.directory.joinpath("cluster.yaml").write_text(
+        f"""\
+images:
+  debian: {{build: {{debian: bookworm}}}}
+sites:
+  lab:
+    provider: libvirt
+    pool: {POOL}
+    public: {{network: {NETWORK}, addresses: [192.168.150.20-192.168.150.21]}}
+    overcommit: {{cpus: 100}}
+clusters:
+  {cluster}:
+    site: lab
+    image: debian
+    frontend:
+      disks:
+        scratch: {{size: {scratch}, mount: /scratch}}
+        home: {{size: {home}, mount: /home, keep: people}}
+""",
+        encoding="utf-8",
+    )
+
+
+def _inside(workspace: Workspace, cluster: str, script: str) -> str:
+    return workspace.run("ssh", f"{cluster}-frontend", "--", script).out.strip()
+
+
+def _mib(workspace: Workspace, cluster: str, path: str) -> int:
+    return int(_inside(workspace, cluster, f"df -m --output=size {path} | tail -n 1"))
+
+
+@pytest.fixture(scope="module")
+def debian(workspace: Workspace) -> Workspace:
+    """A frontend with a disk and a volume."""
+    _write_spec(workspace, "trial")
+    workspace.run("apply", "cluster.yaml", "--auto-approve", limit_s=APPLY_LIMIT_S)
+    return workspace
+
+
+def test_disks_live_as_long_as_the_spec_says(debian: Workspace) -> None:
+    """One test, because each step needs the one before, and a boot takes a minute."""
+    mounts = _inside(debian, "trial", "findmnt -n -o TARGET,FSTYPE /scratch; findmnt -n -o TARGET,FSTYPE /home; stat -c %a /home")
+    assert mounts.split() == ["/scratch", "ext4", "/home", "ext4", "755"]
+    assert debian.run("plan").out.startswith("No changes")
+    booted = _inside(debian, "trial", "echo kept >/home/file; echo kept >/scratch/file; cat /proc/sys/kernel/random/boot_id")
+
+    _write_spec(debian, "trial", scratch="400 MiB", home="300 MiB")
+    debian.run("apply", "cluster.yaml", "--auto-approve")
+    assert _mib(debian, "trial", "/scratch") > 300
+    assert _mib(debian, "trial", "/home") > 200
+    assert _inside(debian, "trial", "cat /proc/sys/kernel/random/boot_id") == booted, "the node kept running"
+    assert debian.run("plan").out.startswith("No changes")
+
+    debian.run("shutdown", "trial")
+    debian.run("boot", "trial", limit_s=APPLY_LIMIT_S)
+    assert _inside(debian, "trial", "cat /home/file /scratch/file").split() == ["kept", "kept"]
+
+    debian.run("clean", "trial", "--shutdown")
+    assert [(each["name"], each["used_by"]) for each in debian.json("list", "volume")["volumes"]] == [("people", None)]
+    assert [name for name in listing().volumes if name.endswith("-volume.qcow2")]
+
+    _write_spec(debian, "trial-next", home="300 MiB")
+    debian.run("apply", "cluster.yaml", "--auto-approve", limit_s=APPLY_LIMIT_S)
+    assert _inside(debian, "trial-next", "cat /home/file") == "kept"
+    assert _inside(debian, "trial-next", "ls /scratch") == "lost+found"
+    debian.run("clean", "trial-next", "--shutdown", "--volumes", status=4)
+    debian.run("clean", "trial-next", "--shutdown", "--volumes", "--allow", "data-loss")
+    assert debian.json("list", "volume")["volumes"] == []

@@ -1,0 +1,164 @@
+"""The script that sets up further disks, run with real programs for file systems on files, and a pretended mount."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT_TEXT, DISKS_TABLE
+
+MIB = 2**20
+_MOUNT = """\
+#!/bin/sh
+for last; do :; done
+echo "$1 $last ext4 rw 0 0" >>"$ROOT/proc/mounts"
+"""
+_UMOUNT = """\
+#!/bin/sh
+grep -v " $1 " "$ROOT/proc/mounts" >"$ROOT/rest"
+mv "$ROOT/rest" "$ROOT/proc/mounts"
+"""
+
+
+class Guest:
+    """A directory as the root of a guest."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for directory in ("etc/pragmaspec", "sys/block", "dev", "proc", "programs"):
+            (root / directory).mkdir(parents=True)
+        (root / "proc" / "mounts").touch()
+        self.script = root / "script"
+        self.script.write_text(DISKS_SCRIPT_TEXT)
+        for name, text in (("mount", _MOUNT), ("umount", _UMOUNT), ("restorecon", "#!/bin/sh\n")):
+            (root / "programs" / name).write_text(text)
+            (root / "programs" / name).chmod(0o755)
+
+    def plug(self, name: str, size_bytes: int = 32 * MIB, content: bytes = b"", device: str = "vdc") -> Path:
+        """Attach a disk, or make it larger."""
+        (self.root / "sys" / "block" / device).mkdir(exist_ok=True)
+        (self.root / "sys" / "block" / device / "serial").write_text(name)
+        file = self.root / "dev" / device
+        with file.open("r+b" if file.exists() else "w+b") as disk:
+            disk.write(content)
+            disk.truncate(size_bytes)
+        return file
+
+    def run(self, *lines: str, status: int = 0) -> str:
+        """Run the script with a table of ``lines``; mount points are below the root."""
+        table = "".join(f"{line.replace(' /', f' {self.root}/')}\n" for line in lines)
+        self.root.joinpath(DISKS_TABLE.removeprefix("/")).write_text(table)
+        environment = {**os.environ, "PATH": f"{self.root}/programs:/usr/sbin:/sbin:{os.environ['PATH']}", "ROOT": str(self.root)}
+        done = subprocess.run(
+            ["/bin/sh", self.script, self.root], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == status, done.stderr
+        return done.stderr
+
+    def mounts(self) -> list[str]:
+        """The mount points."""
+        lines = (self.root / "proc" / "mounts").read_text().splitlines()
+        return [line.split()[1].removeprefix(str(self.root)) for line in lines]
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Guest:
+    return Guest(tmp_path)
+
+
+def blocks(file: Path) -> int:
+    """The number of blocks of an ext4 file system, with the block size."""
+    shown = subprocess.run(["/usr/sbin/dumpe2fs", "-h", file], capture_output=True, text=True, check=True).stdout
+    facts = dict(line.split(":", 1) for line in shown.splitlines() if ":" in line)
+    return int(facts["Block count"]) * int(facts["Block size"])
+
+
+def test_an_empty_disk_is_formatted_once_and_mounted(guest: Guest) -> None:
+    file = guest.plug("data")
+    guest.run("data ext4 /data")
+    assert guest.mounts() == ["/data"]
+    uuid = file.read_bytes()[1024 + 104 : 1024 + 120]
+    (guest.root / "proc" / "mounts").write_text("")
+    guest.run("data ext4 /data")
+    assert guest.mounts() == ["/data"]
+    assert file.read_bytes()[1024 + 104 : 1024 + 120] == uuid
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\0" * 510 + b"\x55\xaa", b"words", b"\0" * (MIB + 5) + b"far inside"],
+    ids=["partition table", "words", "second mebibyte"],
+)
+def test_a_disk_with_contents_is_never_formatted(guest: Guest, content: bytes) -> None:
+    file = guest.plug("data", content=content)
+    before = file.read_bytes()
+    assert "unknown contents" in guest.run("data ext4 /data", status=1)
+    assert file.read_bytes() == before
+    assert guest.mounts() == []
+
+
+def test_a_foreign_file_system_is_kept(guest: Guest) -> None:
+    file = guest.plug("data")
+    subprocess.run(["/usr/sbin/mkfs.ext2", "-q", "-F", file], check=True)
+    uuid = file.read_bytes()[1024 + 104 : 1024 + 120]
+    guest.run("data xfs /data")
+    assert file.read_bytes()[1024 + 104 : 1024 + 120] == uuid
+    assert guest.mounts() == ["/data"]
+
+
+def test_an_interrupted_formatting_is_repeated(guest: Guest) -> None:
+    guest.plug("data", content=b"\0" * 4096 + b"half a file system")
+    marker = guest.root / "var" / "lib" / "pragmaspec" / "formatting-data"
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    guest.run("data ext4 /data")
+    assert guest.mounts() == ["/data"]
+    assert not marker.exists()
+
+
+def test_a_file_system_grows_with_its_disk(guest: Guest) -> None:
+    guest.plug("data")
+    guest.run("data ext4 /data")
+    file = guest.plug("data", size_bytes=64 * MIB)
+    guest.run("data ext4 /data")
+    assert blocks(file) == 64 * MIB
+
+
+def test_a_disk_moves_to_another_mount_point_and_is_released(guest: Guest) -> None:
+    guest.plug("data")
+    guest.run("data ext4 /data")
+    guest.run("data ext4 /work")
+    assert guest.mounts() == ["/work"]
+    guest.run("data ext4 -")
+    assert guest.mounts() == []
+    guest.run("data ext4 /work")
+    guest.run()
+    assert guest.mounts() == []
+
+
+def test_a_disk_without_a_file_system_is_left_alone(guest: Guest) -> None:
+    file = guest.plug("data")
+    guest.run("data none -")
+    assert not any(file.read_bytes())
+
+
+def test_problems_do_not_stop_the_other_disks(guest: Guest) -> None:
+    guest.plug("data")
+    guest.plug("quick", device="vdd")
+    problems = guest.run("absent ext4 /absent", "quick missing /quick", "data ext4 /data", status=1)
+    assert "no disk with the serial number absent" in problems
+    assert "mkfs.missing is not installed" in problems
+    assert guest.mounts() == ["/data"]
+
+
+def test_the_first_mount_takes_owner_and_mode_of_the_directory(guest: Guest) -> None:
+    guest.plug("data")
+    (guest.root / "shared").mkdir()
+    (guest.root / "shared").chmod(0o1777)
+    guest.run("data ext4 /shared")
+    assert (guest.root / "shared").stat().st_mode & 0o7777 == 0o1777
+
+
+def test_without_a_table_nothing_happens(guest: Guest) -> None:
+    subprocess.run(["/bin/sh", guest.script, guest.root], check=True)
