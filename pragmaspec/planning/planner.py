@@ -246,11 +246,14 @@ class _Target:
         self._pending += changes.pending
 
     def _add_cluster(self, cluster: WantedCluster, allocator: Allocator) -> None:
+        """Add the desired resources of ``cluster``. What it lacks matters only if the plan includes some of it."""
+        problems: tuple[Problem, ...] = ()
         try:
             allocation = allocator.allocation(cluster, _recorded_allocation(self._state, cluster))
         except AllocationError as error:
-            self._problems += error.problems
+            problems = error.problems
             allocation = _placeholder_allocation(cluster)
+        added = len(self._desired)
         self._desired.append(Desired(allocation, cluster.where))
         running = self._request.wants_running(cluster.name, cluster.running)
         recorded = self._recorded.get((cluster.site, cluster.name), RecordedCluster(self._state.lineage))
@@ -258,6 +261,10 @@ class _Target:
             self._desired += desired_nodes(self._wanted, cluster, allocation, running, recorded, self._sizes[cluster.site])
         except PlanError as error:
             self._problems += error.problems
+        resources = [entry.resource for entry in self._desired[added:]] if problems else []
+        selected = selected_addresses(resources, EVERYTHING, self._request)
+        if any(resource.address in selected for resource in resources):
+            self._problems += problems
 
     def _check_sites(self, scope: Container[str]) -> None:
         in_scope = self._desired
