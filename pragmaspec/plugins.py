@@ -60,6 +60,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
                 "network_use",
                 "paused_boot",
                 "peer_images",
+                "site_images",
                 "storage_refresh",
                 "volume_storage",
             ),

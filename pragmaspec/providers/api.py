@@ -17,6 +17,7 @@ from pragmaspec.errors import (
 )
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.images.site_images import choose_site_image
 from pragmaspec.planning.observed import (
     CapacityUse,
     Difference,
@@ -163,5 +164,6 @@ __all__ = [
     "TransferProgress",
     "Volume",
     "VolumeStorage",
+    "choose_site_image",
     "override",
 ]

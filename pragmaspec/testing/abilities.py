@@ -53,6 +53,18 @@ def test_a_refresh_of_the_storage_changes_nothing(subject: Subject) -> None:
     assert (subject.observed(), subject.held()) == before
 
 
+# site_images
+
+
+def test_an_unknown_image_of_the_site_is_refused(subject: Subject) -> None:
+    images = subject.require("site_images")
+    before = subject.observed()
+    with pytest.raises(SiteError):
+        images.resolve_image("no-such-image")
+    assert images.find_image("no-such-image") is None
+    assert subject.observed() == before
+
+
 # network_use
 
 

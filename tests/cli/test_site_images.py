@@ -91,6 +91,7 @@ def test_pins_of_sites_that_the_image_no_longer_names_are_removed(cli: CommandLi
     spec(cli, more=", source: ./disk.raw, format: raw")
     cli("lock")
     path = cli.spec()
+    assert "tiny at lab" in cli("plan", "--locked", status=1).err
     changes = cli("lock", "--json").json
     assert [each["change"] for each in changes["images"]] == ["same"]
     assert [(each["change"], each["after"]) for each in changes["site_images"]] == [("removed", None)]

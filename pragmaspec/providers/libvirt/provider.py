@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 
 from pragmaspec.planning.drift.attached_machines import AttachedMachine
-from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, SiteImage, StoredImage
 from pragmaspec.providers.base import (
     Abilities,
     AutostartControl,
@@ -18,6 +18,7 @@ from pragmaspec.providers.base import (
     PausedBoot,
     PeerImages,
     Provider,
+    SiteImages,
     StageRequest,
     StorageRefresh,
     VolumeStorage,
@@ -33,6 +34,7 @@ from pragmaspec.providers.libvirt.errors import translated
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images.peer_offer import offer_image
 from pragmaspec.providers.libvirt.images.remove import stored_images
+from pragmaspec.providers.libvirt.images.site_volumes import find_volume, resolve_volume
 from pragmaspec.providers.libvirt.images.stage import stage_image
 from pragmaspec.providers.libvirt.inventory import take_inventory
 from pragmaspec.providers.libvirt.networks.allocate import allocate, find_attached
@@ -44,7 +46,16 @@ from pragmaspec.typing import override
 
 
 class LibvirtProvider(
-    Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, AutostartControl, ImageListing, StorageRefresh, VolumeStorage
+    Provider,
+    PeerImages,
+    PausedBoot,
+    NetworkUse,
+    BootCheck,
+    AutostartControl,
+    ImageListing,
+    SiteImages,
+    StorageRefresh,
+    VolumeStorage,
 ):
     """One hypervisor host, local or remote, through libvirt-python alone. Connects on first use."""
 
@@ -63,6 +74,7 @@ class LibvirtProvider(
             boot_check=self,
             autostart=self,
             image_listing=self,
+            site_images=self,
             storage_refresh=self,
             volume_storage=self,
         )
@@ -139,6 +151,16 @@ class LibvirtProvider(
     def stored(self) -> tuple[StoredImage, ...]:
         with self._translated("list the stored images"):
             return stored_images(self._host)
+
+    @override
+    def resolve_image(self, name: str) -> SiteImage:
+        with self._translated(f"look up image {name}"):
+            return resolve_volume(self._host, name)
+
+    @override
+    def find_image(self, image_id: str) -> SiteImage | None:
+        with self._translated("look up an image"):
+            return find_volume(self._host, image_id)
 
     @override
     def boot(self, request: BootRequest) -> Outputs:

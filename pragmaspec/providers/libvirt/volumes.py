@@ -27,7 +27,8 @@ CHUNK_BYTES = 2**20
 """Bytes per stream packet: far below libvirt's limit (VIR_NET_MESSAGE_MAX in its virnetprotocol.x), and a third faster than
 the 256 KiB of its own tools; larger packets are slower again (``benchmarks/staging.py``)."""
 
-REFRESH_LIMIT_S = 30.0
+REFRESH_LIMIT_S = 600.0
+"""The longest wait for a refresh, which libvirt refuses while it creates or copies a volume."""
 POLL_S = 0.05
 MISSING_FILE = -1
 """The size of a listed volume whose file no longer exists."""
@@ -73,8 +74,17 @@ def list_names(host: Host) -> set[str]:
 
 def create(host: Host, document: str) -> libvirt.virStorageVol | None:
     """Create a volume; None if one of that name exists. Atomic: exactly one of concurrent callers gets the new volume."""
+    return _created(host, document, lambda: host.pool().createXML(document, 0))
+
+
+def create_from(host: Host, document: str, source: libvirt.virStorageVol) -> libvirt.virStorageVol | None:
+    """As :func:`create`, with the contents of the disk in ``source``, which the daemon copies. Takes as long as the copy."""
+    return _created(host, document, lambda: host.pool().createXMLFrom(document, source, 0))
+
+
+def _created(host: Host, document: str, call: Callable[[], libvirt.virStorageVol]) -> libvirt.virStorageVol | None:
     try:
-        return host.pool().createXML(document, 0)
+        return call()
     except libvirt.libvirtError as error:
         if _exists(error):
             return None

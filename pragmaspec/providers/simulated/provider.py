@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.errors import PragmaspecError, SiteError
-from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, SiteImage, StoredImage
 from pragmaspec.providers.base import (
     Abilities,
     AutostartControl,
@@ -15,6 +15,7 @@ from pragmaspec.providers.base import (
     GuestSimulation,
     ImageListing,
     Provider,
+    SiteImages,
     StageRequest,
     VolumeStorage,
 )
@@ -26,7 +27,7 @@ from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
-from pragmaspec.providers.simulated.site_images import SimulatedImages, require_site_image
+from pragmaspec.providers.simulated.site_images import find_site_image, require_site_image, resolve_site_image
 from pragmaspec.providers.simulated.volumes import grown_machine, put_volume, remove_volume
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
@@ -38,7 +39,9 @@ _CONSOLE_LIMIT_BYTES = 2**20
 _DIAGNOSTICS_LINES = 20
 
 
-class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl, ImageListing, GuestSimulation, VolumeStorage):
+class SimulatedProvider(
+    Provider, DuplicateRemoval, BootCheck, AutostartControl, ImageListing, SiteImages, GuestSimulation, VolumeStorage
+):
     """The provider protocol over a :class:`~pragmaspec.providers.simulated.world.World`.
 
     Each call takes ``site.latency_s`` on ``clock`` and then at most one of ``site.faults``; neither blocks other threads.
@@ -59,7 +62,7 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             autostart=self,
             image_listing=self,
             volume_storage=self,
-            site_images=SimulatedImages(self._site),
+            site_images=self,
             guest_simulation=self,
         )
 
@@ -90,6 +93,14 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     def stored(self) -> tuple[StoredImage, ...]:
         with self._world.reading() as world:
             return stored_images(world)
+
+    @override
+    def resolve_image(self, name: str) -> SiteImage:
+        return resolve_site_image(self._site, name)
+
+    @override
+    def find_image(self, image_id: str) -> SiteImage | None:
+        return find_site_image(self._site, image_id)
 
     @override
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:

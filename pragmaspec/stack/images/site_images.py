@@ -30,14 +30,20 @@ def resolve_site_images(loaded: "LoadedSpec", uses: "Iterable[ImageUse]", *, loc
     from pragmaspec.images.lock.lock_file import read_site_pins, write_site_pins
 
     wanted = tuple(uses)
-    if not wanted:
+    if not wanted and not locked:
         return ()
     pins = read_site_pins(loaded.directory)
     missing = [use for use in wanted if not _is_valid(loaded, use, pins.get(use))]
     if missing and locked:
         raise ImageError.of(_not_locked(loaded, use, pins.get(use)) for use in missing)
+    stale = _stale(loaded, pins)
+    if stale and locked:
+        from pragmaspec.images.lock.entries import unused_lock_entries
+
+        raise unused_lock_entries(f"{name} at {site}" for name, site in stale)
     found = _ask(loaded, missing)
-    write_site_pins(loaded.directory, found)
+    if found:
+        write_site_pins(loaded.directory, found)
     known = {**pins, **found}
     return tuple(_wanted(loaded, use, known[use]) for use in wanted)
 
@@ -62,8 +68,7 @@ def lock_site_images(loaded: "LoadedSpec", upgrade: Collection[str]) -> "tuple[S
     from pragmaspec.planning.expand import site_images_named
 
     pins = read_site_pins(loaded.directory)
-    images = loaded.model.images
-    stale = {key for key in pins if key[0] not in images or key[1] not in images[key[0]].at}
+    stale = _stale(loaded, pins)
     uses = dict.fromkeys((*site_images_named(loaded), *(key for key in sorted(pins) if key not in stale)))
     asked = [
         use for use in uses if use[1] in loaded.model.sites and (use[0] in upgrade or not _is_valid(loaded, use, pins.get(use)))
@@ -94,6 +99,12 @@ def check_site_images(plan: "Plan", wanted: "Wanted", state: "State", sites: "Si
     problems = tuple(site_image_problems(((image, now.get((image.site, image.site_image))) for image in needed), wanted))
     if problems:
         raise PlanError.of(problems)
+
+
+def _stale(loaded: "LoadedSpec", pins: "Iterable[ImageUse]") -> "frozenset[ImageUse]":
+    """Return those of ``pins`` whose image no longer lives at their site, according to the spec."""
+    images = loaded.model.images
+    return frozenset((name, site) for name, site in pins if name not in images or site not in images[name].at)
 
 
 def _is_valid(loaded: "LoadedSpec", use: "ImageUse", pin: "SitePin | None") -> bool:

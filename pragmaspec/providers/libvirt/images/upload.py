@@ -18,6 +18,7 @@ from pragmaspec.providers.libvirt.images.host_download import (
     peer_source,
     public_source,
 )
+from pragmaspec.providers.libvirt.images.site_volumes import copy_volume
 from pragmaspec.providers.libvirt.images.upload_check import verify_upload
 from pragmaspec.providers.libvirt.volumes import SHARED, raw_xml
 from pragmaspec.resources import Blob, StagedImage
@@ -34,7 +35,7 @@ class _SlowUploadError(Exception):
 
 def prepare(host: Host, request: StageRequest, offer: Offer | None) -> None:
     """Obtain the image's files on this machine if they are to be sent from here: other stacks must not wait for that."""
-    if offer is None and route(host.site, request.image, request.public_copy) != "fetch":
+    if offer is None and not request.image.site_image and route(host.site, request.image, request.public_copy) != "fetch":
         _ = request.files
 
 
@@ -46,6 +47,8 @@ def transfer(host: Host, request: StageRequest, offer: Offer | None) -> bool:
     if offer is not None:
         _copy_from_peer(host, request, offer)
         return True
+    if request.image.site_image:
+        return copy_volume(host, request.image)
     image, copy = request.image, request.public_copy
     chosen = route(host.site, image, copy)
     if chosen != "send" and copy is not None:
