@@ -25,10 +25,10 @@ from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes, WantedPublic
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedDisk, WantedImage, WantedNodes, WantedPublic
 from pragmaspec.providers.base import Provider
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.resources import Blob, Readiness, StagedImage
+from pragmaspec.resources import Blob, Node, Readiness, StagedImage, Volume
 from pragmaspec.site import Site
 from pragmaspec.state_model import State
 from tests.state.local_store import LocalStore
@@ -44,6 +44,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "small": {"computes": 2, "keys": ("ada",)},
     "changed": {"computes": 1, "keys": ("ada", "grace"), "cpus": 2},
     "off": {"computes": 2, "keys": ("ada",), "running": False},
+    "disks": {"computes": 1, "keys": ("ada",), "disks": (("scratch", 2**21), ("home", 2**20))},
+    "other disks": {"computes": 1, "keys": ("ada",), "disks": (("fast", 2**20), ("home", 2**21))},
 }
 """Specs by name. From "small" to "changed": one node is removed, one is rebooted larger, one has its keys updated."""
 
@@ -55,10 +57,11 @@ def wanted(site: Site, spec: str, directory: Path) -> Wanted:
         name="small", origin="test", digest=blob.sha256, format="raw", disk=blob, virtual_size_bytes=blob.size_bytes
     )
     nodes = WantedNodes(count=1, cpus=1, memory_mib=128, image="small")
+    disks = tuple(WantedDisk(name=name, size_bytes=size, keep=name == "home") for name, size in values.get("disks", ()))
     cluster = WantedCluster(
         name="hello",
         site=site.name,
-        frontend=nodes,
+        frontend=msgspec.structs.replace(nodes, disks=disks),
         computes=msgspec.structs.replace(nodes, count=values.get("computes", 0), cpus=values.get("cpus", 1)),
         ssh_keys=values.get("keys", ()),
         public=WantedPublic(kind=values.get("public", "pool")),
@@ -114,6 +117,23 @@ def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[s
         "allocations": [
             [address for address, record in records.items() if hasattr(record.resource, "networks")],
             [granted.address for granted in seen.allocations],
+        ],
+        "volumes": [
+            sorted(
+                (address, record.resource.size_bytes)
+                for address, record in records.items()
+                if isinstance(record.resource, Volume)
+            ),
+            sorted((volume.address, volume.size_bytes) for volume in seen.volumes),
+        ],
+        "disks": [
+            sorted(
+                (record.resource.name, disk.name, disk.size_bytes)
+                for record in records.values()
+                if isinstance(record.resource, Node)
+                for disk in record.resource.own_disks
+            ),
+            sorted((node.address.rpartition("/")[2], disk.name, disk.size_bytes) for node in seen.nodes for disk in node.disks),
         ],
         "images": [
             [record.resource.digest for record in records.values() if isinstance(record.resource, StagedImage)],

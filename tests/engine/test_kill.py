@@ -101,6 +101,8 @@ def check_equal(done: dict[str, Any] | None) -> None:
     assert done["recorded"] == done["observed"]
     assert done["allocations"][0] == done["allocations"][1]
     assert done["images"][0] == done["images"][1]
+    assert done["volumes"][0] == done["volumes"][1]
+    assert done["disks"][0] == done["disks"][1]
     assert done["statuses"] in ([], ["ready"])
     assert done["ops"], "each creation has its own op"
 
@@ -127,6 +129,43 @@ def test_apply_recovers_from_a_kill_with_the_libvirt_test_driver(applies: Subpro
     """The resources of the test driver are lost with the process, so all are created again."""
     assert applies.apply(home, libvirt_test_site(home), "small", f"{point}:1:kill") is None
     check_equal(applies.apply(home, libvirt_test_site(home), "small"))
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("point", [point for point in COMING if point.startswith(("engine.allocate", "engine.boot"))])
+def test_apply_recovers_from_a_kill_while_creating_a_volume(applies: SubprocessApply, home: Path, point: str, nth: int) -> None:
+    killed = applies.apply(home, simulated_site(home), "disks", f"{point}:{nth}:kill")
+    assert killed is None or nth > 1, "the point was not reached"
+    done = applies.apply(home, simulated_site(home), "disks")
+    check_equal(done)
+    assert done is not None
+    assert done["volumes"][0] == [["lab/volume/hello-frontend-home", 2**20]]
+
+
+@pytest.mark.parametrize(
+    "point", [*(point for point in GOING if "clean" not in point), "engine.allocate.answered", "engine.boot.answered"]
+)
+def test_apply_recovers_from_a_kill_while_changing_disks(applies: SubprocessApply, home: Path, point: str) -> None:
+    """A disk that is neither removed nor recorded is drift, which one more apply removes."""
+    check_equal(applies.apply(home, simulated_site(home), "disks"))
+    applies.apply(home, simulated_site(home), "other disks", f"{point}:1:kill")
+    applies.apply(home, simulated_site(home), "other disks")
+    done = applies.apply(home, simulated_site(home), "other disks")
+    check_equal(done)
+    assert done is not None
+    assert done["volumes"][0] == [["lab/volume/hello-frontend-home", 2**21]]
+    done = applies.apply(home, simulated_site(home), "nothing")
+    check_equal(done)
+    assert done is not None
+    assert done["volumes"][0] == [["lab/volume/hello-frontend-home", 2**21]], "no removal concerns a volume"
+
+
+@pytest.mark.parametrize("point", ["libvirt.volume.made", "libvirt.extra-disk.made"])
+def test_apply_recovers_from_a_kill_with_disks_of_the_libvirt_test_driver(
+    applies: SubprocessApply, home: Path, point: str
+) -> None:
+    assert applies.apply(home, libvirt_test_site(home), "disks", f"{point}:1:kill") is None
+    check_equal(applies.apply(home, libvirt_test_site(home), "disks"))
 
 
 def test_apply_recovers_from_repeated_kills_during_recovery(applies: SubprocessApply, home: Path) -> None:
