@@ -126,6 +126,8 @@ class SimulatedHost(Frozen, frozen=True):
     disk_bytes: int = 4 * 2**40
     visible: bool = True
     """False: the site does not report it, as clouds do not."""
+    uefi: bool = True
+    """False: its machines boot with BIOS only."""
 
 
 class Fault(Frozen, frozen=True):

@@ -48,6 +48,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             memory_mib=model.host.memory_mib,
             disk_bytes=model.host.disk_bytes,
             visible=model.host.visible,
+            uefi=model.host.uefi,
         ),
         latency_s=model.latency_ms / 1000,
         faults=tuple(_fault(fault) for fault in model.faults),

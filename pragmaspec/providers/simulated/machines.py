@@ -98,6 +98,7 @@ def booted_machine(
         asked=kept.asked if kept else definition_of(request),
         alone=alone,
         autostart=node.autostart,
+        firmware=node.firmware,
         flavor=node.flavor,
         nics=sum(nic.network != "public" for nic in node.nics),
     )
@@ -121,6 +122,8 @@ def _with_live_changes(kept: SimulatedMachine, wanted: SimulatedMachine) -> Simu
 def check_bootable(world: World, site: SimulatedSite, request: BootRequest) -> None:
     """Raise SiteError when the image, a network or a volume of the node is missing, or a volume is in use."""
     node, mark = request.node, request.mark
+    if node.firmware == "uefi" and not site.host.uefi:
+        raise SiteError("A node cannot boot", f"{node.address} boots with UEFI, which the site does not have.")
     if request.image.site_image:
         if not _has_disk(world, mark):
             require_site_image(site, request.image)

@@ -64,6 +64,7 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     nics: int = 0
     """Number of interfaces, without those of public addresses."""
     disks: tuple[MachineDisk, ...] = ()
+    firmware: Literal["bios", "uefi"] = "bios"
 
     @property
     def total_disk_bytes(self) -> int:

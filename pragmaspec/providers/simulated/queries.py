@@ -64,6 +64,7 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         flavors=site.flavors,
         quotas=site_quotas(world, site),
         reports_capacity=site.host.visible,
+        firmware=("bios", "uefi") if site.host.uefi else ("bios",),
         volumes=tuple(_taken(volume.name, volume) for volume in world.volumes.values()),
     )
 

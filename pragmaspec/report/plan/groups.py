@@ -144,6 +144,7 @@ def _node_appearance(node: Node) -> object:
         node.running,
         node.protect,
         node.autostart,
+        node.firmware,
         node.first_boot,
         node.keys,
         node.peers,

@@ -165,6 +165,7 @@ def _node_details(node: Node, *, with_disk: bool) -> str:
         parts += map(disk_text, node.disks)
     if private is not None:
         parts.append(private.address)
-    if node.firmware == "uefi" and not with_disk:
-        parts.append("UEFI")
+    if not with_disk:
+        parts += ["UEFI"] if node.firmware == "uefi" else []
+        parts += ["autostart"] if node.autostart else []
     return " · ".join(parts)

@@ -217,6 +217,9 @@ class SimulatedHostModel(Model):
     visible: Annotated[bool, boolean()] = Field(
         default=True, description="If false, the site does not report its capacity, as clouds do not.", examples=[False]
     )
+    uefi: Annotated[bool, boolean()] = Field(
+        default=True, description="If false, machines boot with BIOS only.", examples=[False]
+    )
 
 
 class FlavorModel(Model):

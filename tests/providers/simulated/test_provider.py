@@ -14,7 +14,7 @@ from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.planning.observed import ObservedNode, PublicPool
 from pragmaspec.providers.base import Diagnostics
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.site import Overcommit, PublicNetwork, SimulatedHost, SimulatedSite
+from pragmaspec.site import Overcommit, PublicNetwork, SimulatedHost, SimulatedImage, SimulatedSite
 from tests.providers.simulated.intruder import Intruder
 
 
@@ -266,3 +266,45 @@ def test_ten_thousand_nodes(make_stack):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(stack.provider.boot, requests))
     assert len(stack.observed().nodes) == 10_000
+
+
+# firmware and images of the site
+
+
+def test_a_machine_has_the_firmware_of_its_node(make_stack):
+    stack = make_stack().prepare()
+    assert stack.provider.inventory().firmware == ("bios", "uefi")
+    stack.boot(stack.node(0, firmware="uefi"))
+    with stack.world.reading() as world:
+        assert [machine.firmware for machine in world.machines.values()] == ["uefi"]
+
+
+def test_a_host_without_uefi_refuses_a_node_that_needs_it(make_stack):
+    stack = make_stack(host=SimulatedHost(uefi=False)).prepare()
+    assert stack.provider.inventory().firmware == ("bios",)
+    stack.boot(stack.node(0))
+    with pytest.raises(SiteError, match="boots with UEFI, which the site does not have"):
+        stack.boot(stack.node(1, firmware="uefi"))
+
+
+def test_an_image_of_the_site_is_used_in_place(make_stack):
+    there = SimulatedImage(name="ubuntu", id="img-1", checksum="md5:1")
+    stack = make_stack(images=(there,))
+    stack.image = replace(
+        stack.image, disk=replace(stack.image.disk, size_bytes=0), site_image="img-1", site_name="ubuntu", checksum="md5:1"
+    )
+    free = stack.provider.inventory().disk_free_bytes
+    stack.prepare().boot()
+    assert (stack.provider.inventory().disk_free_bytes, stack.observed().images, stack.provider.stored()) == (free, (), ())
+    stack.provider.clean(stack.image, stack.mark(stack.image))
+    later = stack.again(SimulatedSite(name="lab", images=(replace(there, checksum="md5:2"),)))
+    later.image = stack.image
+    later.boot()  # its disk exists
+    with pytest.raises(SiteError, match="has another image img-1"):
+        later.boot(later.node(1))
+    with pytest.raises(SiteError, match="has another image img-1"):
+        later.stage()
+    gone = stack.again(SimulatedSite(name="lab"))
+    gone.image = stack.image
+    with pytest.raises(SiteError, match="has no image img-1"):
+        gone.stage()
