@@ -177,10 +177,11 @@ class _NodeFactory:
         template, image = self._template(group, nodes)
         recorded = self._recorded.get((group, index))
         peers = recorded.peers if recorded is not None else ""
-        node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers)
         size = self._sizes.size(name, address, nodes, image)
         if size.flavor:
-            node = replace(node, **size._asdict())
+            node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers, **size._asdict())
+        else:
+            node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers)
         if nodes.disks:
             node = replace(node, disks=node_disks(nodes.disks, name, None if group == "frontend" else index))
         return recorded if recorded == node else node

@@ -45,7 +45,17 @@ def may_change_size(node: Node, nodes: WantedNodes, image: WantedImage) -> bool:
     """True if choosing the size of the recorded ``node`` needs the flavors of its site."""
     if not node.flavor:
         return bool(nodes.flavor)
-    return size_request(nodes) != node.requested or bool(image.digest and node.image and image.digest != node.image)
+    return not _is_requested(nodes, node.requested) or bool(image.digest and node.image and image.digest != node.image)
+
+
+def _is_requested(nodes: WantedNodes, request: SizeRequest) -> bool:
+    """True if ``request`` is that of ``nodes``. Compares fields: a plan without changes does it for every node."""
+    return (
+        nodes.cpus == request.cpus
+        and nodes.memory_mib == request.memory_mib
+        and (nodes.disk_bytes or 0) == request.disk_bytes
+        and nodes.flavor == request.flavor
+    )
 
 
 class SizeChooser:
@@ -106,12 +116,14 @@ class SizeChooser:
 
     def _kept(self, before: Node, nodes: WantedNodes, image: WantedImage) -> Size | None:
         """Return the size of ``before`` if it keeps its flavor, else None."""
-        request = size_request(nodes)
         if not before.flavor:
             free = _free_size(nodes, image)
             same = Size(before.cpus, before.memory_mib, before.disk_bytes) == free
             return free if same and not nodes.flavor else None
-        if not self._known or not may_change_size(before, nodes, image):
+        if not may_change_size(before, nodes, image):
+            return Size(before.cpus, before.memory_mib, before.disk_bytes, before.flavor, before.requested)
+        request = size_request(nodes)
+        if not self._known:
             return Size(before.cpus, before.memory_mib, before.disk_bytes, before.flavor, request)
         if self._offered is None or nodes.flavor not in ("", before.flavor) or _is_reduced(before.requested, request):
             return None
