@@ -262,6 +262,9 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     disks: tuple[Disk, ...] = ()
     """Further disks, by name."""
 
+    users: tuple[tuple[str, str], ...] = ()
+    """Names and digests (16 hexadecimal digits) of the users of the guest, updated live."""
+
     @property
     def address(self) -> str:
         """``<site>/<cluster>/node/<name>``."""

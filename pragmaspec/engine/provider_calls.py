@@ -107,7 +107,7 @@ class ProviderCalls:
         if isinstance(node, Node) and isinstance(before, Node) and node.autostart != before.autostart:
             if autostart is not None:
                 autostart.set_autostart(node, self.mark(action, begun))
-            if (before.keys, before.peers, before.disks) == (node.keys, node.peers, node.disks):
+            if replace(before, autostart=node.autostart) == node:
                 return
         if isinstance(node, Node) and isinstance(before, Node) and node.own_disks != before.own_disks:
             self._volume_storage(action).grow_disks(node, self.mark(action, begun))

@@ -1,6 +1,6 @@
 """The state expected after a plan succeeds, and the guest configuration that follows from it. Pure."""
 
-from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings, first_boot_digest, keys_digest
+from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings, first_boot_digest, keys_digest, user_digests
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Allocation, Mark, Node, StagedImage
@@ -91,9 +91,10 @@ class TargetState:
     def can_build_seed(self, node: Node) -> bool:
         """True if the spec still has the settings and keys of ``node``'s first boot; otherwise its seed cannot be built again."""
         cluster = self._wanted.cluster(node.cluster)
-        if cluster is None or not {"first_boot", "keys"}.isdisjoint(cluster.unknown):
+        if cluster is None or not {"first_boot", "keys", "users"}.isdisjoint(cluster.unknown):
             return False
-        return (node.first_boot, node.keys) == (first_boot_digest(self.settings(node)), keys_digest(cluster.ssh_keys))
+        digests = (first_boot_digest(self.settings(node)), keys_digest(cluster.ssh_keys), user_digests(cluster.users))
+        return (node.first_boot, node.keys, node.users) == digests
 
     def _guest_cluster(self, allocation: Allocation) -> GuestCluster:
         wanted = self._wanted.cluster(allocation.cluster)
@@ -102,6 +103,7 @@ class TargetState:
             nodes=tuple(self._members[allocation.site, allocation.cluster]),
             domain=wanted.domain if wanted else "local",
             ssh_keys=wanted.ssh_keys if wanted else (),
+            users=wanted.users if wanted else (),
             spec_sha256=self._wanted.spec_sha256,
             lineage=self.state.lineage,
             origins=self._origins(allocation),

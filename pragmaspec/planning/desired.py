@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from pragmaspec.errors import Where
-from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
+from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest, user_digests
 from pragmaspec.planning.allocation.allocator import node_name
 from pragmaspec.planning.allocation.flavors import SizeChooser
 from pragmaspec.planning.allocation.node_addresses import NodeAddresses
@@ -155,6 +155,7 @@ class _NodeFactory:
         self._lineage = recorded.lineage
         self._running = running
         self._keys = keys_digest(cluster.ssh_keys)
+        self._users = user_digests(cluster.users)
         self._public = allocation.public[0] if allocation.public else None
         self._frontend_address = str(IPv4Network(allocation.private.cidr, strict=False).network_address + 1)
         self._recorded = {(node.group_name, node.index): node for node in recorded.nodes}
@@ -226,6 +227,7 @@ class _NodeFactory:
                 firmware=image.firmware,
                 first_boot=first_boot_digest(GuestSettings(packages=nodes.packages, user_data=nodes.user_data)),
                 keys=self._keys,
+                users=self._users,
                 group=nodes.group,
                 machinefile=nodes.machinefile,
             )

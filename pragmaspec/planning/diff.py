@@ -50,10 +50,10 @@ def changes(desired: Iterable[Desired], state: State, drifted: frozenset[str] = 
 
 
 def _applicable(desired: Resource, record: Record) -> Resource:
-    """Return ``desired`` without new keys and members if it is a node that should be off: they are updated once it runs."""
+    """Return ``desired`` without new keys, users and members if it is to be off: they are updated once it runs."""
     before = record.resource
     if isinstance(desired, Node) and isinstance(before, Node) and not desired.running:
-        return replace(desired, keys=before.keys, peers=before.peers)
+        return replace(desired, keys=before.keys, peers=before.peers, users=before.users)
     return desired
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SpecError
+from pragmaspec.guest.setup.users import ClusterUser
 from pragmaspec.planning.expand_sites import wanted_site
 from pragmaspec.planning.wanted import (
     Move,
@@ -21,8 +22,9 @@ from pragmaspec.planning.wanted import (
 )
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.spec.attachments import complete_user_data
+from pragmaspec.spec.fields.user_name import uid_of
 from pragmaspec.spec.loaded_spec import LoadedSpec
-from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, ReadinessModel, RoleModel
+from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, ReadinessModel, RoleModel, UserModel
 from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.roles import NodeEntry, NodeSet, image_of, images_of, node_entries, node_sets
 from pragmaspec.spec.quantity import format_size
@@ -126,6 +128,7 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: Collec
         computes=sets.pop("compute"),
         groups=tuple(nodes for each, nodes in sets.items() if each != "frontend"),
         ssh_keys=loaded.ssh_keys.get(name, ()),
+        users=tuple(_user(user, model, loaded.user_keys.get((name, user), ())) for user, model in cluster.users.items()),
         public=_public(loaded, name, cluster.public),
         cidr=cluster.private.range,
         vlan=cluster.private.vlan,
@@ -149,6 +152,10 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: Collec
         unknown=unknown,
         where=loaded.where(at),
     )
+
+
+def _user(name: str, model: UserModel, keys: tuple[str, ...]) -> ClusterUser:
+    return ClusterUser(name=name, uid=model.uid or uid_of(name), ssh_keys=keys, sudo=model.sudo, login_shell=model.shell)
 
 
 def _node_set(loaded: LoadedSpec, name: str, cluster: ClusterModel, found: NodeSet) -> WantedNodes:

@@ -20,6 +20,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "flavor": "reboot",
     "requested": "none",
     "keys": "live",
+    "users": "live",
     "peers": "live",
     "protect": "none",
     "machinefile": "none",  # the file itself is part of the cluster members
@@ -66,6 +67,7 @@ FIELD_LABELS = {
     "cloud_init": "guest configuration method",
     "firmware": "firmware",
     "keys": "ssh keys",
+    "users": "users",
     "peers": "cluster members",
     "autostart": "autostart",
     "flavor": "flavor",

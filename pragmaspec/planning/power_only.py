@@ -23,7 +23,7 @@ from pragmaspec.planning.wanted import Wanted, WantedCluster
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import Record, State
 
-_UPDATED_WHEN_RUNNING = frozenset(("keys", "peers"))
+_UPDATED_WHEN_RUNNING = frozenset(("keys", "peers", "users"))
 
 
 class PowerOnlyChanges(NamedTuple):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
+from pragmaspec.guest.setup.users import ClusterUser
 from pragmaspec.resources import BootImage, DiskFormat, Node, Readiness
 from pragmaspec.site import Site
 
@@ -132,6 +133,7 @@ class WantedCluster(Frozen, frozen=True):
     frontend: WantedNodes
     computes: WantedNodes
     ssh_keys: tuple[str, ...] = ()
+    users: tuple[ClusterUser, ...] = ()
     public: WantedPublic = WantedPublic()
     cidr: str | None = None
     """Range of the private network; None: chosen with the VLAN."""

@@ -60,6 +60,15 @@ class Attachments:
             self._without_keys.append(name)
         return tuple(lines.values())
 
+    def user_keys(self, name: str, cluster: ClusterModel) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
+        """Yield the public key lines of each user of a cluster, without duplicates."""
+        for user, model in cluster.users.items():
+            lines: dict[tuple[str, ...], str] = {}
+            for position, entry in enumerate(model.ssh_keys):
+                for key in self._keys(entry, ("clusters", name, "users", user, "ssh_keys", position)):
+                    lines.setdefault(key.identity, key.line)
+            yield (name, user), tuple(lines.values())
+
     def missing_keys(self, without_guests: Collection[str]) -> Iterator[Problem]:
         """Yield one warning for all clusters without any key, except ``without_guests``, whose nodes accept no logins."""
         clusters = [name for name in self._without_keys if name not in without_guests]

@@ -27,6 +27,8 @@ class LoadedSpec:
     directory: Path
     files: tuple[tuple[str, str], ...]
     ssh_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    user_keys: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """The public key lines of users, by cluster and name."""
     user_data: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
     site_documents: Mapping[str, Document] = field(default_factory=dict)
     """The document that defines each site: the spec or a sites file."""

@@ -22,6 +22,7 @@ from pragmaspec.spec.models.site import SimulatedSiteModel
 from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
 from pragmaspec.spec.validation.site_providers import SiteProviders, site_providers
 from pragmaspec.spec.validation.translate import validate
+from pragmaspec.spec.validation.user_checks import cloud_init_user_findings
 from pragmaspec.spec.yaml.parser import read_document
 from pragmaspec.spec.yaml.tree import Document, TreePath
 from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
@@ -145,16 +146,17 @@ class _Loader:
         spec = self.spec.model_copy(update={"sites": self.sites})
         self._check(spec, self.document)
         attachments = Attachments(self.document, self.path.parent, self.home, self.files, self.agent)
-        ssh_keys: dict[str, tuple[str, ...]] = {}
-        user_data: dict[tuple[str, ...], dict[str, Any]] = {}
+        read = _ReadFiles()
         unread: dict[str, tuple[str, ...]] = {}
         for name, cluster in spec.clusters.items():
             if self.need is not None and name not in self.need:
-                unread[name] = self._read_leniently(name, cluster, self.document, ssh_keys, user_data)
+                unread[name] = self._read_leniently(name, cluster, self.document, read)
                 continue
-            ssh_keys[name] = attachments.ssh_keys(name, cluster)
-            user_data.update(attachments.user_data(name, cluster))
-            self.problems += [finding.problem(self.document) for finding in _too_large(name, cluster, user_data)]
+            read.ssh_keys[name] = attachments.ssh_keys(name, cluster)
+            read.user_keys.update(attachments.user_keys(name, cluster))
+            read.user_data.update(attachments.user_data(name, cluster))
+            findings = (*_users_of_cloud_init(name, cluster, read.user_data), *_too_large(name, cluster, read.user_data))
+            self.problems += [finding.problem(self.document) for finding in findings]
         self.problems += attachments.problems
         if self.need is None and not any(problem.severity == "error" for problem in self.problems):
             simulated = {name for name, site in self.sites.items() if isinstance(site, SimulatedSiteModel)}
@@ -167,8 +169,9 @@ class _Loader:
             document=self.document,
             directory=self.path.parent,
             files=self.files.record,
-            ssh_keys=ssh_keys,
-            user_data=user_data,
+            ssh_keys=read.ssh_keys,
+            user_keys=read.user_keys,
+            user_data=read.user_data,
             site_documents=self.site_documents,
             site_directories=self.site_directories,
             warnings=found,
@@ -178,24 +181,19 @@ class _Loader:
             plugin_files=self.plugin_files.record,
         )
 
-    def _read_leniently(
-        self,
-        name: str,
-        cluster: ClusterModel,
-        document: Document,
-        ssh_keys: dict[str, tuple[str, ...]],
-        user_data: dict[tuple[str, ...], dict[str, Any]],
-    ) -> tuple[str, ...]:
+    def _read_leniently(self, name: str, cluster: ClusterModel, document: Document, read: "_ReadFiles") -> tuple[str, ...]:
         """Read the readable files of a cluster, and return the fields of its nodes that depend on the other ones.
 
         These files are not recorded as inputs of the spec, because the plan does not depend on them.
         """
         unread: list[str] = []
-        keys, data = (Attachments(document, self.path.parent, self.home, TrackedReader(), self.agent) for _ in range(2))
-        ssh_keys[name] = keys.ssh_keys(name, cluster)
-        user_data.update(data.user_data(name, cluster))
+        keys, users, data = (Attachments(document, self.path.parent, self.home, TrackedReader(), self.agent) for _ in range(3))
+        read.ssh_keys[name] = keys.ssh_keys(name, cluster)
+        read.user_keys.update(users.user_keys(name, cluster))
+        read.user_data.update(data.user_data(name, cluster))
         unread += ["keys"] if _has_errors(keys) else []
-        unread += ["first_boot"] if _has_errors(data) or any(_too_large(name, cluster, user_data)) else []
+        unread += ["users"] if _has_errors(users) else []
+        unread += ["first_boot"] if _has_errors(data) or any(_too_large(name, cluster, read.user_data)) else []
         return tuple(unread)
 
     def _providers(self, document: Document) -> SiteProviders:
@@ -228,6 +226,15 @@ class _Loader:
         return where.file != str(self.path), where.file, where.line, where.column
 
 
+@dataclass(frozen=True)
+class _ReadFiles:
+    """The contents of files that clusters refer to, as in :class:`LoadedSpec`."""
+
+    ssh_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    user_keys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    user_data: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+
+
 def _has_errors(attachments: Attachments) -> bool:
     return any(problem.severity == "error" for problem in attachments.problems)
 
@@ -241,6 +248,15 @@ def _too_large(name: str, cluster: ClusterModel, user_data: Mapping[tuple[str, .
         reason = size_problem(document) if own.get(path) else None
         if reason:
             yield Finding(("clusters", name, *path, "user_data"), "User-data too large", f"{capitalized(reason)}.")
+
+
+def _users_of_cloud_init(
+    name: str, cluster: ClusterModel, user_data: Mapping[tuple[str, ...], Mapping[str, Any]]
+) -> tuple[Finding, ...]:
+    own = {path[1:]: document for path, document in user_data.items() if path[0] == name}
+    complete = (complete_user_data(own, entry.set.path, entry.path) for entry in node_entries(cluster))
+    found = (cloud_init_user_findings(("clusters", name), cluster, document) for document in complete)
+    return tuple(dict.fromkeys(finding for findings in found for finding in findings))
 
 
 def _without_extension_keys(document: Document) -> Document:

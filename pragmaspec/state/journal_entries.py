@@ -239,10 +239,10 @@ def needs_guest_update(resource: Resource, earlier: Record, generation: int) -> 
     before = earlier.resource
     if not (isinstance(resource, Node) and isinstance(before, Node)) or earlier.generation != generation:
         return False
-    changed = (before.keys, before.peers, before.disks) != (resource.keys, resource.peers, resource.disks)
+    changed = any(getattr(before, name) != getattr(resource, name) for name in ("keys", "peers", "users", "disks"))
     return changed or (not before.running and resource.readiness.when != "none")
 
 
 def without_guest_info(resource: Resource) -> Resource:
     """Return ``resource`` as if its guest had no information about its cluster, so that the next plan updates it."""
-    return replace(resource, keys="", peers="") if isinstance(resource, Node) else resource
+    return replace(resource, keys="", peers="", users=()) if isinstance(resource, Node) else resource

@@ -150,7 +150,8 @@ def _outcome(done: Action, before: Record | None) -> Resource:
         if done.verb == "shutdown":
             resource = replace(resource, running=False)
         if done.verb != "update" and before and isinstance(before.resource, Node) and before.generation == done.generation:
-            resource = replace(resource, keys=before.resource.keys, peers=before.resource.peers)
+            told = before.resource
+            resource = replace(resource, keys=told.keys, peers=told.peers, users=told.users)
     return resource
 
 

@@ -4,7 +4,7 @@ from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config
 from pragmaspec.guest.cloud_init.iso9660 import iso_image
 from pragmaspec.guest.contract.archive import guest_tar
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import GuestFile, contract_files, disk_files, identity_files, login_files
+from pragmaspec.guest.contract.files import GuestFile, contract_files, disk_files, identity_files, login_files, user_files
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.guest.nat import NAT_SCRIPT, nat_script
 from pragmaspec.resources import Mark, Node
@@ -38,5 +38,6 @@ def seed_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[
         *login_files(cluster, stack_key),
         *contract_files(node, cluster, stack_key),
         *disk_files(node),
+        *user_files(cluster),
         *gateway,
     )

@@ -6,6 +6,7 @@ from tarfile import DIRTYPE, USTAR_FORMAT, TarFile, TarInfo
 
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.guest.setup.disks import DISKS_SCRIPT
+from pragmaspec.guest.setup.users import USERS_SCRIPT
 
 STAMP_S = 946_684_800
 """Modification time of all files, 2000-01-01 UTC, for reproducible archives. (tar(1) warns about 1970.)"""
@@ -33,7 +34,11 @@ find . -type f | while IFS= read -r file; do
   if command -v restorecon >/dev/null; then restorecon "$root/$file" || true; fi
 done
 if [ -z "$root" ] && [ -s /etc/hostname ]; then cat /etc/hostname >/proc/sys/kernel/hostname || true; fi
-if [ -z "$root" ] && [ -x {DISKS_SCRIPT} ]; then {DISKS_SCRIPT}; fi
+status=0
+for script in {DISKS_SCRIPT} {USERS_SCRIPT}; do
+  if [ -z "$root" ] && [ -x "$script" ]; then "$script" || status=1; fi
+done
+exit $status
 """
 """Script for ``sh -c`` that installs the files of :func:`live_tar` from standard input, as root on a guest, sets the host name
 and runs the scripts of :mod:`pragmaspec.guest.setup`.

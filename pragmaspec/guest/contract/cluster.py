@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 import msgspec
+from msgspec.structs import replace
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.guest.setup.users import ClusterUser
 from pragmaspec.resources import Allocation, Mark, Nic, Node
 
 DIGEST_DIGITS = 16
@@ -24,6 +26,7 @@ class GuestCluster(Frozen, frozen=True, eq=False, weakref=True, gc=True):
     ssh_keys: tuple[str, ...]
     spec_sha256: str
     lineage: str
+    users: tuple[ClusterUser, ...] = ()
     origins: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Original addresses of moved resources by current address; keys are derived from the original address."""
 
@@ -47,6 +50,12 @@ class GuestSettings(Frozen, frozen=True):
 def keys_digest(ssh_keys: Iterable[str]) -> str:
     """Return a digest of the authorized ssh keys, 16 hexadecimal digits; order and duplicates do not matter."""
     return _digest(sorted(set(ssh_keys)))
+
+
+def user_digests(users: Iterable[ClusterUser]) -> tuple[tuple[str, str], ...]:
+    """Return a digest per user of all that belongs to it, by name; the order of keys does not matter."""
+    found = (replace(user, ssh_keys=tuple(sorted(set(user.ssh_keys)))) for user in users)
+    return tuple(sorted((user.name, _digest(user)) for user in found))
 
 
 def first_boot_digest(settings: GuestSettings) -> str:

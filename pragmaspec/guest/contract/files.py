@@ -15,6 +15,14 @@ from pragmaspec.guest.setup.disks import (
     DISKS_UNIT_TEXT,
     disks_table,
 )
+from pragmaspec.guest.setup.users import (
+    USERS_SCRIPT,
+    USERS_SCRIPT_TEXT,
+    USERS_TABLE,
+    USERS_UNIT,
+    USERS_UNIT_TEXT,
+    users_table,
+)
 from pragmaspec.resources import Node
 from pragmaspec.typing import override
 
@@ -84,9 +92,16 @@ def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
 
 
 def live_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """Return the files of a running node to update when keys, members, names or disks change. They contain no private keys."""
+    """Return the files of a running node to update when its cluster or its disks change. They contain no private keys."""
     contract = contract_files(node, cluster, stack_key)
-    return (_hostname(node), *contract, _authorized(cluster, stack_key), *(disk_files(node) or (_disks_table(node),)))
+    disks = disk_files(node) or (_disks_table(node),)
+    return (
+        _hostname(node),
+        *contract,
+        _authorized(cluster, stack_key),
+        *disks,
+        *(user_files(cluster) or (_users_table(cluster),)),
+    )
 
 
 def disk_files(node: Node) -> tuple[GuestFile, ...]:
@@ -98,6 +113,22 @@ def disk_files(node: Node) -> tuple[GuestFile, ...]:
         GuestFile(path=DISKS_SCRIPT, mode=_EXECUTABLE, content=DISKS_SCRIPT_TEXT),
         GuestFile(path=DISKS_UNIT, mode=_ALL_READ, content=DISKS_UNIT_TEXT),
     )
+
+
+def user_files(cluster: GuestCluster) -> tuple[GuestFile, ...]:
+    """Return the script that sets up users, and its table; none for a cluster without users."""
+    if not cluster.users:
+        return ()
+    return (
+        _users_table(cluster),
+        GuestFile(path=USERS_SCRIPT, mode=_EXECUTABLE, content=USERS_SCRIPT_TEXT),
+        GuestFile(path=USERS_UNIT, mode=_ALL_READ, content=USERS_UNIT_TEXT),
+    )
+
+
+def _users_table(cluster: GuestCluster) -> GuestFile:
+    """Return the table, which is empty after the last user was removed."""
+    return GuestFile(path=USERS_TABLE, mode=_ROOT_ONLY, content=users_table(cluster.users))
 
 
 def _disks_table(node: Node) -> GuestFile:

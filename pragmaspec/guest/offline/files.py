@@ -9,6 +9,7 @@ from pragmaspec.guest.nat import NAT_SCRIPT, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, 
 from pragmaspec.guest.offline.detect import GuestSystem
 from pragmaspec.guest.offline.network import offline_network_files
 from pragmaspec.guest.setup.disks import DISKS_SCRIPT, DISKS_WANTED
+from pragmaspec.guest.setup.users import USERS_SCRIPT, USERS_WANTED
 from pragmaspec.resources import Node
 
 _NAT_WANTED = "/etc/systemd/system/multi-user.target.wants/pragmaspec-nat.service"
@@ -47,7 +48,9 @@ def offline_files(node: Node, cluster: GuestCluster, stack_key: StackKey, system
     links: list[tuple[str, str]] = []
     if node.disks and system.systemd:
         links.append((DISKS_WANTED, "../pragmaspec-disks.service"))
-    hooks = [DISKS_SCRIPT] if node.disks else []
+    if cluster.users and system.systemd:
+        links.append((USERS_WANTED, "../pragmaspec-users.service"))
+    hooks = [*([DISKS_SCRIPT] if node.disks else ()), *([USERS_SCRIPT] if cluster.users else ())]
     if nat_script(node, cluster):
         files.append(GuestFile(path=NAT_SYSCTL, mode=0o644, content=SYSCTL_TEXT))
         if system.systemd:

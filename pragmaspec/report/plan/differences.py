@@ -133,8 +133,15 @@ def _guest(before: Node, after: Node) -> Iterator[str]:
         yield "guest files → cloud-init" if after.cloud_init else "guest cloud-init → files"
     if before.keys != after.keys:
         yield "ssh keys"
+    yield from _users(dict(before.users), dict(after.users))
     if before.peers != after.peers:
         yield "cluster members"
+
+
+def _users(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"adds user {name}" for name in after if name not in before)
+    yield from (f"changes user {name}" for name in after if before.get(name, after[name]) != after[name])
+    yield from (f"removes user {name}" for name in before if name not in after)
 
 
 def _image_change(before: str, after: str, images: Mapping[str, str]) -> str:

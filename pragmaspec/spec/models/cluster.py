@@ -16,6 +16,7 @@ from pragmaspec.spec.fields.scalars import boolean, disk, duration, index, integ
 from pragmaspec.spec.fields.ssh_keys import ssh_key
 from pragmaspec.spec.fields.state_url import StateModel, state_url
 from pragmaspec.spec.fields.user_data import user_data
+from pragmaspec.spec.fields.user_name import user_name
 from pragmaspec.spec.models.base import Model, OneOrMore, ShortForm
 from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.image import BuildModel, ImageModel
@@ -135,6 +136,27 @@ class GroupModel(NodesModel):
     """A group of nodes with its own settings."""
 
 
+class UserModel(Model):
+    """A user of all nodes of a cluster."""
+
+    ssh_keys: tuple[Annotated[str, ssh_key()], ...] = Field(
+        description="Public keys authorized to log in, as in the cluster's `ssh_keys`.",
+        examples=[["./keys/ada.pub"]],
+        min_length=1,
+    )
+    sudo: Annotated[bool, boolean()] = Field(
+        default=False, description="If true, sudo runs any command without a password.", examples=[True]
+    )
+    uid: Annotated[int | None, integer(1000, 60_000)] = Field(
+        default=None,
+        description="Number of the user on all nodes. Default: derived from the name.",
+        examples=[2001],
+    )
+    shell: Annotated[str | None, text(r"^/[A-Za-z0-9/._-]+$", "write the path of a shell, such as /bin/bash")] = Field(
+        default=None, description="Login shell. Default: bash, or sh where there is none.", examples=["/bin/zsh"]
+    )
+
+
 class PrivateModel(Model):
     """The private network, which connects the frontend and the computes."""
 
@@ -194,6 +216,12 @@ class ClusterModel(Model):
         description="Public keys authorized to log in as root: lines of `authorized_keys`, or paths that end in .pub, .keys or "
         "authorized_keys. Default: your own keys in ~/.ssh, or those of your ssh agent.",
         examples=[["~/.ssh/id_ed25519.pub", "./keys/ada.pub"]],
+    )
+    users: dict[Annotated[str, user_name()], UserModel] = Field(
+        default_factory=dict,
+        description="Users of all nodes besides root, by name. They can be added, changed and removed while nodes run.",
+        examples=[{"ada": {"ssh_keys": ["./keys/ada.pub"], "sudo": True}}],
+        json_schema_extra={"additionalProperties": False},
     )
     public: Annotated[str, public_address()] = Field(
         default="pool",
@@ -346,6 +374,7 @@ __all__ = [
     "SitesModel",
     "SpecModel",
     "StateModel",
+    "UserModel",
     "sites_model",
     "spec_model",
 ]

@@ -11,6 +11,7 @@ from pragmaspec.spec.validation.disk_checks import disk_findings, volume_finding
 from pragmaspec.spec.validation.group_checks import ambiguous_name_findings, group_findings
 from pragmaspec.spec.validation.image_checks import image_site_findings, misspelt_site_findings
 from pragmaspec.spec.validation.network_checks import network_findings
+from pragmaspec.spec.validation.user_checks import user_findings
 from pragmaspec.spec.yaml.tree import TreePath
 from pragmaspec.text import did_you_mean
 
@@ -28,6 +29,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         found += image_site_findings(at, cluster, spec, named_images(at, cluster))
         found += network_findings(at, cluster)
         found += group_findings(at, cluster)
+        found += user_findings(at, cluster)
         found += disk_findings(at, cluster)
         found += _unreachable(at, cluster)
         found += _settings_without_cloud_init(at, cluster, spec)

@@ -18,6 +18,7 @@ from pragmaspec.guest.nat import NAT_SCRIPT
 from pragmaspec.guest.offline.detect import HOST_KEY_PATHS, PROBED_PATHS, FileKind, GuestSystem, guest_system
 from pragmaspec.guest.offline.files import OfflineFiles, offline_files
 from pragmaspec.guest.setup.disks import DISKS_SCRIPT, DISKS_TABLE, DISKS_WANTED
+from pragmaspec.guest.setup.users import USERS_SCRIPT, USERS_TABLE, USERS_WANTED, ClusterUser
 from pragmaspec.resources import Disk
 from tests.guest.conftest import make_cluster
 
@@ -71,7 +72,7 @@ def test_all_files_of_the_seed_are_written(family: str, stack_key: StackKey) -> 
     for number, node in enumerate(cluster.nodes):
         found = by_path(written(guest_system(SYSTEMS[family]), stack_key, number))
         for file in (*seed_files(node, cluster, stack_key), *live_files(node, cluster, stack_key)):
-            assert found.get(file.path) == file or file == GuestFile(path=DISKS_TABLE, mode=0o644, content="")
+            assert found.get(file.path) == file or (file.path in (DISKS_TABLE, USERS_TABLE) and file.content == "")
         assert set(EVERYWHERE) <= set(found)
 
 
@@ -89,6 +90,19 @@ def test_disks_are_set_up_at_every_boot(family: str, number: int, stack_key: Sta
         assert files["/sbin/ifup-local"].content == expected
     else:
         assert (DISKS_WANTED, "../pragmaspec-disks.service") in wanted.links
+
+
+@pytest.mark.parametrize("family", ["debian-networkd", "redhat-6"])
+def test_users_are_set_up_at_every_boot(family: str, stack_key: StackKey) -> None:
+    users = (ClusterUser(name="ada", uid=2001, ssh_keys=("ssh-ed25519 AAAA",)),)
+    cluster = replace(make_cluster(), users=users)
+    wanted = offline_files(cluster.nodes[1], cluster, stack_key, guest_system(SYSTEMS[family]))
+    files = by_path(wanted)
+    assert files[USERS_TABLE].content.startswith("user ada 2001 ")
+    if family == "redhat-6":
+        assert files["/sbin/ifup-local"].content == f"#!/bin/sh\nexec {USERS_SCRIPT}\n"
+    else:
+        assert (USERS_WANTED, "../pragmaspec-users.service") in wanted.links
 
 
 def test_packages_are_left_to_cloud_init(stack_key: StackKey) -> None:

@@ -133,6 +133,12 @@ def test_the_machine_file() -> None:
     assert differences(left_out, FRONTEND, {}) == ("joins the machine file",)
 
 
+def test_users() -> None:
+    ada, other = replace(FRONTEND, users=(("ada", "1"), ("bob", "1"))), replace(FRONTEND, users=(("ada", "2"), ("eve", "1")))
+    assert differences(ada, other, {}) == ("adds user eve", "changes user ada", "removes user bob")
+    assert differences(ada, ada, {}) == ()
+
+
 def test_every_changeable_field_of_a_node_is_covered() -> None:
     """A new field of Node must be described by differences(), or be part of the address."""
     covered = {
@@ -148,5 +154,5 @@ def test_every_changeable_field_of_a_node_is_covered() -> None:
         "keys",
         "peers",
     }
-    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks"}
+    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks", "users"}
     assert covered | {"site", "cluster", "name", "role", "group", "index"} == set(Node.__struct_fields__)
