@@ -1,6 +1,7 @@
 """``orphans``."""
 
-from pragmaspec.planning.orphans import Orphan
+from pragmaspec.planning.observed import ObservedVolume
+from pragmaspec.planning.orphans import Orphan, OtherStack
 from pragmaspec.report.orphans_text import orphans_text, other_stacks_text
 from pragmaspec.report.style import Style
 
@@ -18,6 +19,13 @@ def test_duplicates_and_leftovers_have_no_advice() -> None:
     assert "a different object is recorded" in text
     assert "left over: the next apply removes it" in text
     assert "--adopt" not in text
+
+
+def test_volumes_have_their_size() -> None:
+    seen = ObservedVolume(address="lab/volume/home", size_bytes=2**30)
+    assert "1 GiB" in orphans_text((Orphan(site="lab", address=seen.address, kind="volume", seen=seen),), ("lab",), Style())
+    other = OtherStack(site="lab", lineage="3f9a1c2b", known=False, volumes=7)
+    assert "7" in other_stacks_text((other,), Style())
 
 
 def test_none() -> None:

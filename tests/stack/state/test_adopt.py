@@ -1,9 +1,9 @@
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, SiteIdentity
+from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, ObservedVolume, SiteIdentity
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNetwork, WantedNodes
-from pragmaspec.resources import Allocation, Network, Node, SizeRequest, StagedImage
+from pragmaspec.resources import Allocation, Network, Node, SizeRequest, StagedImage, Volume
 from pragmaspec.stack.state.adopt import adopted_record, adoption_order, with_current_address, with_held_allocations
 from pragmaspec.state_model import Record, State
 
@@ -139,3 +139,15 @@ def test_an_orphan_is_renamed_like_the_records_of_its_cluster() -> None:
     assert with_current_address(orphan, State(lineage="x")) == orphan
     image = Orphan(site="hall", address="hall/image/abc", kind="image", digest="abc")
     assert with_current_address(image, state) == image
+
+
+def test_a_volume_is_adopted_with_its_size() -> None:
+    seen = ObservedVolume(address="lab/volume/home", size_bytes=2**30, op="a" * 32, id="v-1")
+    orphan = Orphan(site="lab", address=seen.address, kind="volume", seen=seen)
+    record = adopted_record(orphan, {})
+    assert record.resource == Volume(site="lab", name="home", size_bytes=2**30, format="none")
+    assert (record.status, record.op, record.site_id) == ("degraded", "a" * 32, "v-1")
+    asked = Volume(site="lab", name="home", size_bytes=2**31, format="xfs", cluster="hello")
+    assert adopted_record(orphan, {seen.address: asked}).resource == replace(asked, size_bytes=2**30)
+    moved = Record(resource=Volume(site="lab", name="world-frontend-home", size_bytes=1), origin="lab/volume/hello-frontend-home")
+    assert with_current_address(orphan, State(lineage="l", records=(moved,))) == orphan
