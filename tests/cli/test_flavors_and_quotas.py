@@ -1,11 +1,13 @@
 """Flavors and quotas from the command line, at a simulated site that pretends to be a cloud."""
 
 from pathlib import Path
+from shutil import copy, copytree
 
 import pytest
 
 from tests.cli.harness import CommandLine
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "specs"
 SMALL = "m1.small: {cpus: 1, memory: 1 GiB, disk: 10 GiB}"
 MEDIUM = "m1.medium: {cpus: 2, memory: 4 GiB, disk: 20 GiB}"
 LARGE = "m1.large: {cpus: 4, memory: 8 GiB, disk: 20 GiB}"
@@ -119,3 +121,13 @@ def test_list_site_shows_flavors_and_quotas(cli: CommandLine) -> None:
         ("instances", 4, 2),
         ("memory", 8192, 2048),
     ]
+
+
+def test_the_example_of_a_cloud_is_applied_as_it_explains(cli: CommandLine) -> None:
+    copytree(EXAMPLES / "files", cli.directory / "files")
+    spec = str(copy(EXAMPLES / "cloud-simulated.yaml", cli.directory))
+    assert cli("plan", "--spec", spec).out.count("m1.medium for 2 cpus, 3 GiB · 2 cpus · 4 GiB") == 4
+    cli("apply", "-y", "--spec", spec)
+    assert "No changes" in cli("plan", "--spec", spec).out
+    lines = [line.split() for line in cli("list", "site", "--spec", spec).out.splitlines()]
+    assert ["cores", "20", "10", "10"] in lines
