@@ -178,11 +178,9 @@ class _NodeFactory:
         template, image = self._template(group, nodes)
         recorded = self._recorded.get((group, index))
         peers = recorded.peers if recorded is not None else ""
-        size = self._sizes.size(name, address, nodes, image)
-        if size.flavor:
-            node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers, **size._asdict())
-        else:
-            node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers)
+        node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers)
+        if nodes.flavor or not self._sizes.is_free:
+            node = replace(node, **self._sizes.size(name, address, nodes, image)._asdict())
         if nodes.disks:
             node = replace(node, disks=node_disks(nodes.disks, name, None if group == "frontend" else index))
         return recorded if recorded == node else node

@@ -82,6 +82,8 @@ class SizeChooser:
         self._recorded = recorded
         self.may_replace = known and (offered is not None or any(node.flavor for node in recorded.values()))
         """True if a recorded flavor may be one that is no longer offered."""
+        self.is_free = offered is None and not any(node.flavor for node in recorded.values())
+        """True if nodes that name no flavor get the size that they request."""
         self._chosen: dict[tuple[SizeRequest, int, int, int], Size] = {}
         self._problems: dict[Problem, None] = {}
 

@@ -39,6 +39,8 @@ def site_identity_problems(state: State, observations: Mapping[str, Observations
     """Return one problem per site whose identity differs from the recorded one."""
     found: dict[str, Problem] = {}
     for record in state.records:
+        if not record.outputs:
+            continue
         site = record.resource.site
         seen = observations.get(site)
         if seen is not None and site not in found and made_at_other_site(record, seen):

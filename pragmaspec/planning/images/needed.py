@@ -42,6 +42,8 @@ def needed_images(wanted: Wanted, desired: Iterable[Desired], refreshed: Refresh
 
 def unknown_image_problems(desired: Iterable[Desired], request: PlanRequest) -> list[Problem]:
     """Return one problem per node to switch on whose image is neither in the spec nor in the state."""
+    if not request.running:
+        return []
     entries = list(desired)
     known = {(each.site, each.digest) for each, _ in entries if isinstance(each, StagedImage)}
     return [

@@ -36,8 +36,9 @@ def by_origin(seen: Observations, state: State) -> Observations:
         for origin in recorded_addresses(state)
         if origin.split("/", 1)[0] != seen.site
     }
-    current = {record.original_address for record in state.records}
-    origins = {alias: origin for alias, origin in origins.items() if alias not in current}
+    if origins:
+        current = {record.original_address for record in state.records}
+        origins = {alias: origin for alias, origin in origins.items() if alias not in current}
     if not origins:
         return seen
     marked = {node.address for node in seen.nodes}

@@ -54,7 +54,7 @@ def volume_users(nodes: Iterable[Node]) -> dict[str, list[Node]]:
     """Return the nodes that use each volume, by the volume's address."""
     found: dict[str, list[Node]] = {}
     for node in nodes:
-        for name in node.volumes:
+        for name in node.volumes if node.disks else ():
             found.setdefault(f"{node.site}/volume/{name}", []).append(node)
     return found
 
@@ -64,10 +64,10 @@ def volume_problems(
 ) -> list[Problem]:
     """Return the conflicts about volumes: of two nodes, with existing volumes, with other stacks, and removals of used ones."""
     entries = list(desired)
-    lines = {entry.resource.address: entry.where for entry in entries}
     users = volume_users(entry.resource for entry in entries if isinstance(entry.resource, Node))
     if not users and not request.drop_volumes:
         return []
+    lines = {entry.resource.address: entry.where for entry in entries}
     problems = [_shared(address, nodes, lines) for address, nodes in users.items() if len(nodes) > 1]
     for volume, where in entries:
         if isinstance(volume, Volume) and volume.address in users:
