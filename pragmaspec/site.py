@@ -92,6 +92,11 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
         return str(self.__struct_config__.tag)
 
     @property
+    def has_disks(self) -> bool:
+        """True if nodes can have further disks and volumes there."""
+        return True
+
+    @property
     def completes_late(self) -> bool:
         """True if a call may take effect after its timeout, or a new object may be missing from listings for some time."""
         return False
@@ -198,6 +203,8 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     """A JSON object with sorted keys, as text: immutable, like all values."""
     late_effects: bool = False
     """The value of :attr:`completes_late`, as the provider's description declares it."""
+    further_disks: bool = False
+    """The value of :attr:`has_disks`, as the provider's description declares it."""
 
     @property
     @override
@@ -208,6 +215,11 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     @override
     def completes_late(self) -> bool:
         return self.late_effects
+
+    @property
+    @override
+    def has_disks(self) -> bool:
+        return self.further_disks
 
     def read_options(self, kind: type[Options]) -> Options:
         """Return the options as a value of ``kind``. Raises msgspec.ValidationError when they do not fit."""

@@ -73,6 +73,7 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[st
         plugin=plugin.name,
         options=text,
         late_effects=plugin.description.completes_late,
+        further_disks="volume_storage" in plugin.description.abilities,
     )
 
 

@@ -44,7 +44,12 @@ from pragmaspec.planning.replacement import check_replacements, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.scope import EVERYTHING, addresses_in_scope
 from pragmaspec.planning.storage.disks import needs_more_disks
-from pragmaspec.planning.storage.volumes import desired_volumes, missing_and_unused, volume_problems
+from pragmaspec.planning.storage.volumes import (
+    desired_volumes,
+    missing_and_unused,
+    unsupported_disk_problems,
+    volume_problems,
+)
 from pragmaspec.planning.targets import selected_actions, selected_addresses
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
@@ -219,6 +224,7 @@ class _Target:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
+        self._problems += unsupported_disk_problems(self._desired, wanted.sites)
         self._problems += volume_problems(self._desired, self._refreshed, self._inventories, request)
         self._problems += unknown_image_problems(self._desired, request)
         self._problems += reused_name_problems(self._desired, state)

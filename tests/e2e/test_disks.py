@@ -77,3 +77,28 @@ def test_disks_live_as_long_as_the_spec_says(debian: Workspace) -> None:
     debian.run("clean", "trial-next", "--shutdown", "--volumes", status=4)
     debian.run("clean", "trial-next", "--shutdown", "--volumes", "--allow", "data-loss")
     assert debian.json("list", "volume")["volumes"] == []
+
+
+def test_a_disk_is_added_and_removed_by_a_restart(workspace: Workspace) -> None:
+    without = "frontend: {memory: 1 GiB}\n"
+    _write_spec(workspace, "trial")
+    spec = workspace.directory / "cluster.yaml"
+    before, _, _ = spec.read_text(encoding="utf-8").partition("frontend:\n")
+    spec.write_text(before + without, encoding="utf-8")
+    workspace.run("apply", "cluster.yaml", "--auto-approve", limit_s=APPLY_LIMIT_S)
+    assert _inside(workspace, "trial", "ls /usr/local/sbin").split() == ["pragmaspec-nat"]
+
+    added = without.replace("{", "{disks: {scratch: {size: 100 MiB, mount: /scratch}}, ")
+    spec.write_text(before + added, encoding="utf-8")
+    assert "reboot" in workspace.run("apply", "cluster.yaml", "--auto-approve", limit_s=APPLY_LIMIT_S).out
+    assert _inside(workspace, "trial", "findmnt -n -o FSTYPE /scratch; systemctl is-enabled pragmaspec-disks").split() == [
+        "ext4",
+        "enabled",
+    ]
+    assert workspace.run("plan").out.startswith("No changes")
+
+    spec.write_text(before + without, encoding="utf-8")
+    assert "The plan removes disks" in workspace.run("apply", "cluster.yaml", "--auto-approve", status=4).err
+    workspace.run("apply", "cluster.yaml", "--auto-approve", "--allow", "data-loss", limit_s=APPLY_LIMIT_S)
+    assert _inside(workspace, "trial", "findmnt -n /scratch || echo none; cat /etc/pragmaspec/disks") == "none"
+    assert not [name for name in listing().volumes if "-disk-" in name]

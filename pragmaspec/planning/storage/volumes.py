@@ -8,6 +8,7 @@ from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.observed import Inventory, PoolUse
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Disk, Node, Volume
+from pragmaspec.site import Site
 from pragmaspec.spec.quantity import format_size
 from pragmaspec.state_model import State
 
@@ -48,6 +49,20 @@ def missing_and_unused(refreshed: RefreshedState, nodes: Iterable[Node]) -> froz
     """Return the addresses of missing volumes that no node wants: they stay recorded, because they may appear again."""
     missing = {record.address for record in refreshed.state.records if isinstance(record.resource, Volume)} & refreshed.gone
     return frozenset(missing - volume_users(nodes).keys()) if missing else frozenset()
+
+
+def unsupported_disk_problems(desired: Iterable[Desired], sites: Iterable[Site]) -> list[Problem]:
+    """Return one problem per line of the spec that wants disks at a site that has none."""
+    without = {site.name: site.provider_name for site in sites if not site.has_disks}
+    lines = {(node.site, where) for node, where in desired if isinstance(node, Node) and node.disks and node.site in without}
+    return [
+        Problem(
+            summary="The site has no further disks",
+            detail=f"The provider {without[site]} of site {site} cannot give nodes further disks. Remove `disks` from the spec.",
+            where=where,
+        )
+        for site, where in sorted(lines, key=str)
+    ]
 
 
 def volume_users(nodes: Iterable[Node]) -> dict[str, list[Node]]:

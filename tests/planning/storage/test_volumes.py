@@ -11,6 +11,7 @@ from pragmaspec.planning.safety import refusals
 from pragmaspec.planning.targets import matches
 from pragmaspec.planning.wanted import Move, WantedDisk
 from pragmaspec.resources import Node, Volume
+from pragmaspec.site import ExternalSite
 from pragmaspec.state_model import Record
 from tests.planning.builders import (
     EMPTY,
@@ -215,3 +216,11 @@ def test_the_size_of_a_disk_can_grow_while_the_node_runs() -> None:
     assert isinstance(after, Node)
     assert [disk.size_bytes for disk in after.disks] == [30 * GIB, 20 * GIB]
     assert planned(wanted(larger), EMPTY).actions
+
+
+def test_a_site_without_further_disks_is_refused_by_the_plan() -> None:
+    paper = ExternalSite(name="lab", plugin="paper")
+    with pytest.raises(PlanError) as refusal:
+        planned(wanted(with_disks(SCRATCH), sites=(paper,)))
+    assert "The provider paper of site lab cannot give nodes further disks" in str(refusal.value)
+    assert planned(wanted(with_disks(SCRATCH), sites=(replace(paper, further_disks=True),))).actions
