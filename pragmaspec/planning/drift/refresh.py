@@ -91,16 +91,11 @@ class _SiteComparison:
         self._nodes = match_nodes(recorded, seen.nodes, closed)
         self._allocations = {allocation.address: allocation for allocation in seen.allocations}
         self._volumes = {volume.address: volume for volume in seen.volumes}
+        kept = [(record, record.resource.name) for record in recorded if isinstance(record.resource, Volume)]
         self._lost_volumes = frozenset(
-            record.resource.name
-            for record in recorded
-            if isinstance(record.resource, Volume) and record.status != "pending" and record.original_address not in self._volumes
+            name for record, name in kept if record.status != "pending" and record.original_address not in self._volumes
         )
-        self._volume_names = {
-            record.resource.name: record.original_address.rpartition("/")[2]
-            for record in recorded
-            if isinstance(record.resource, Volume)
-        }
+        self._volume_names = {name: record.original_address.rpartition("/")[2] for record, name in kept}
         self._lost_networks = {
             record.resource.cluster: self._lost_networks_of(record.resource, self._allocations.get(record.original_address))
             for record in recorded

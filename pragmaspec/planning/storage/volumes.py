@@ -47,13 +47,16 @@ def volume_of(node: Node, disk: Disk) -> Volume:
 
 def missing_and_unused(refreshed: RefreshedState, nodes: Iterable[Node]) -> frozenset[str]:
     """Return the addresses of missing volumes that no node wants: they stay recorded, because they may appear again."""
-    missing = {record.address for record in refreshed.state.records if isinstance(record.resource, Volume)} & refreshed.gone
+    records = (refreshed.state.record(address) for address in refreshed.gone)
+    missing = {record.address for record in records if record is not None and isinstance(record.resource, Volume)}
     return frozenset(missing - volume_users(nodes).keys()) if missing else frozenset()
 
 
 def unsupported_disk_problems(desired: Iterable[Desired], sites: Iterable[Site]) -> list[Problem]:
     """Return one problem per line of the spec that wants disks at a site that has none."""
     without = {site.name: site.provider_name for site in sites if not site.has_disks}
+    if not without:
+        return []
     lines = {(node.site, where) for node, where in desired if isinstance(node, Node) and node.disks and node.site in without}
     return [
         Problem(
