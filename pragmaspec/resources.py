@@ -264,6 +264,9 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
 
     users: tuple[tuple[str, str], ...] = ()
     """Names and digests (16 hexadecimal digits) of the users of the guest, updated live."""
+    cpu: str = ""
+    """Its processor: ``host``, a level such as ``x86-64-v2``, or a model of the site; empty: the site decides, as it did before
+    processors were recorded."""
 
     @property
     def address(self) -> str:

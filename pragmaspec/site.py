@@ -166,6 +166,12 @@ class SimulatedImage(Frozen, frozen=True):
     min_memory_mib: int = 0
 
 
+PROCESSOR_LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+"""The levels of the x86-64 psABI, each with the instructions of those before it."""
+DEFAULT_PROCESSOR = "x86-64-v2"
+"""The level that current distributions need, and that every host since 2009 has."""
+
+
 class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     """A simulated site, in memory or persisted in ``file``.
 
@@ -185,6 +191,13 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     quotas: tuple[tuple[QuotaKind, int], ...] = ()
     """Limits by kind."""
     images: tuple[SimulatedImage, ...] = ()
+    processors: tuple[str, ...] = PROCESSOR_LEVELS
+    """The processors that machines may have; empty: not reported."""
+
+    @property
+    def default_processor(self) -> str:
+        """The processor of new machines; empty: not reported."""
+        return DEFAULT_PROCESSOR if DEFAULT_PROCESSOR in self.processors else next(iter(self.processors), "")
 
     @property
     @override

@@ -177,8 +177,8 @@ class _NodeFactory:
             nics.append(self._public_nic(self._public, address))
         template, image = self._template(group, nodes)
         recorded = self._recorded.get((group, index))
-        peers = recorded.peers if recorded is not None else ""
-        node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers)
+        peers, cpu = (recorded.peers, nodes.cpu or recorded.cpu) if recorded is not None else ("", nodes.cpu)
+        node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers, cpu=cpu)
         if nodes.flavor or not self._sizes.is_free:
             node = replace(node, **self._sizes.size(name, address, nodes, image)._asdict())
         if nodes.disks:

@@ -197,6 +197,7 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
         readiness=_readiness(nodes.readiness) if nodes.readiness else None,
         where=loaded.where(("clusters", name, *entry.path)),
         disks=tuple(_disk(each, disk) for each, disk in nodes.disks.items()),
+        cpu=nodes.cpu or cluster.cpu or "",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pragmaspec.errors import SiteError, SpecError
 from pragmaspec.plugins import reporting
 from pragmaspec.site import (
+    PROCESSOR_LEVELS,
     ExternalSite,
     Fault,
     Flavor,
@@ -55,6 +56,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         seed=model.seed,
         flavors=None if model.flavors is None else tuple(_flavor(*entry) for entry in sorted(model.flavors.items())),
         quotas=_quotas(model.quotas),
+        processors=PROCESSOR_LEVELS if model.processors is None else model.processors,
         images=tuple(SimulatedImage(**image.model_dump()) for image in model.images),
     )
 

@@ -8,6 +8,7 @@ from pragmaspec.resources import Node
 
 FIELD_IMPACT: dict[str, Impact] = {
     "cpus": "reboot",
+    "cpu": "reboot",
     "memory_mib": "reboot",
     "disk_bytes": "reboot",  # growing; shrinking is a rebuild, see below
     "image": "rebuild",
@@ -58,6 +59,7 @@ def _only_reattached(before: Node, after: Node) -> bool:
 
 FIELD_LABELS = {
     "cpus": "cpus",
+    "cpu": "processor",
     "memory_mib": "memory",
     "disk_bytes": "disk",
     "disks": "further disks",

@@ -199,6 +199,10 @@ class Inventory(Frozen, frozen=True):
     """False: the site does not report the capacity of its hosts, and the totals above are 0. Quotas are then the only limit."""
     volumes: tuple[PoolUse, ...] = ()
     """Names of volumes in use, of any owner."""
+    processors: tuple[str, ...] | None = None
+    """The processors that machines may have; None: not reported."""
+    default_processor: str = ""
+    """The processor of new machines whose spec names none; empty: the site decides."""
 
 
 Repair = Literal["define", "live", "restart"]

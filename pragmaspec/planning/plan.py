@@ -99,6 +99,8 @@ class PlannedSite(Frozen, frozen=True):
 
     site: Site
     identity: SiteIdentity | None = None
+    default_processor: str = ""
+    """The processor of new nodes whose spec names none; empty: not asked, or not reported."""
 
 
 class Plan(Frozen, frozen=True):

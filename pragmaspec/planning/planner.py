@@ -24,6 +24,7 @@ from pragmaspec.planning.allocation.allocator import AllocationError, Allocator,
 from pragmaspec.planning.allocation.capacity import shortages
 from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
 from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
+from pragmaspec.planning.allocation.processors import processor_problems, with_default_processors
 from pragmaspec.planning.allocation.quotas import quota_shortages
 from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changes
@@ -97,16 +98,13 @@ def sites_needing_inventory(wanted: Wanted, state: State, request: PlanRequest =
     )
 
 
-def sites_booting_flavors(plan: Plan) -> frozenset[str]:
-    """Return the names of the sites where ``plan`` boots nodes of a flavor.
+def sites_booting_nodes(plan: Plan) -> frozenset[str]:
+    """Return the names of the sites where ``plan`` boots nodes.
 
-    Their flavors may have changed: a plan that was made without the inventory of such a site has to be made again with it.
+    Their flavors and processors may have changed: a plan that was made without the inventory of such a site has to be made again
+    with it.
     """
-    return frozenset(
-        action.resource.site
-        for action in plan.actions
-        if action.verb == "boot" and isinstance(action.resource, Node) and action.resource.flavor
-    )
+    return frozenset(action.resource.site for action in plan.actions if action.verb == "boot")
 
 
 def make_plan(
@@ -147,7 +145,7 @@ def make_plan(
         state_sha256=state_digest(state),
         spec_file=wanted.spec_file,
         spec_sha256=wanted.spec_sha256,
-        sites=tuple(_planned_site(name, wanted, moved, observed) for name in sorted(sites)),
+        sites=tuple(_planned_site(name, wanted, moved, observed, inventories.get(name)) for name in sorted(sites)),
         actions=selected,
         drift=tuple(drift for drift in refreshed.drift if drift.kind != "unrecorded" or drift.address not in touched),
         partial=partial,
@@ -204,6 +202,7 @@ class _Target:
         )
         self._replaced = replaced_nodes(self._state, request)
         self._recorded = recorded_clusters(self._state, self._replaced)
+        self._made_anew = refreshed.gone | refreshed.never_created | self._replaced
         self._desired: list[Desired] = []
         self._pending: list[PendingChange] = []
         self._problems: list[Problem] = []
@@ -222,6 +221,7 @@ class _Target:
         for name, _ in request.running:
             if wanted.cluster(name) is None:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
+        self._choose_processors()
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
         self._problems += unsupported_disk_problems(self._desired, wanted.sites)
@@ -234,6 +234,11 @@ class _Target:
         if self._problems:
             raise PlanError.of(self._problems)
         return _TargetState(self._desired, scope, self._pending, self._replaced)
+
+    def _choose_processors(self) -> None:
+        for site, inventory in self._inventories.items():
+            if inventory.default_processor:
+                self._desired = list(with_default_processors(self._desired, site, inventory, self._state, self._made_anew))
 
     def _allocators(self) -> dict[str, Allocator]:
         return {
@@ -282,6 +287,7 @@ class _Target:
             self._problems += memory_problems(here, self._wanted.images)
             self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
             if inventory is not None:
+                self._problems += processor_problems(site.name, inventory, here, self._state, self._made_anew)
                 known = scope if scope is not EVERYTHING else self._known_addresses()
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
                 selected = selected_addresses(self._resources(), known, self._request)
@@ -309,7 +315,7 @@ def _size_choosers(
         node = record.resource
         if not isinstance(node, Node) or node.site not in offered or not (node.flavor or offered[node.site] is not None):
             continue
-        # Without the site's flavors, a node that is made anew gets its recorded size: see `sites_booting_flavors`.
+        # Without the site's flavors, a node that is made anew gets its recorded size: see `sites_booting_nodes`.
         if node.site not in inventories or record.address not in made_anew:
             nodes[node.site][record.address] = node
             if record.status == "pending":
@@ -436,13 +442,17 @@ def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> boo
     disk_bytes = nodes.disk_bytes or image.virtual_size_bytes
     if nodes.disks and needs_more_disks(nodes.disks, node):
         return True
+    if nodes.cpu not in ("", node.cpu):
+        return running
     starts = running and (not node.running or image.firmware != node.firmware)
     if node.flavor or nodes.flavor:
         return starts or may_change_size(node, nodes, image)
     return starts or nodes.cpus > node.cpus or nodes.memory_mib > node.memory_mib or disk_bytes > node.disk_bytes
 
 
-def _planned_site(name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations]) -> PlannedSite:
+def _planned_site(
+    name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations], inventory: Inventory | None
+) -> PlannedSite:
     site = wanted.site(name) or state.site(name)
     if site is None:
         raise PlanError(
@@ -451,4 +461,5 @@ def _planned_site(name: str, wanted: Wanted, state: State, observations: Mapping
             "Add the site to the spec again, so that its objects can be cleaned.",
         )
     observed = observations.get(name)
-    return PlannedSite(site=site, identity=observed.identity if observed else None)
+    default_processor = inventory.default_processor if inventory is not None else ""
+    return PlannedSite(site=site, identity=observed.identity if observed else None, default_processor=default_processor)

@@ -94,6 +94,9 @@ class WantedNodes(Frozen, frozen=True):
     flavor that fits, or a free size."""
     disks: tuple[WantedDisk, ...] = ()
 
+    cpu: str = ""
+    """Its processor; empty: the recorded one, or the site's default."""
+
     def at(self, index: int) -> "WantedNodes":
         """Return the settings of one node."""
         return next((nodes for own, nodes in self.overrides if own == index), self)

@@ -82,6 +82,7 @@ def _node_json(node: Node) -> JsonObject:
         "flavor": node.flavor or None,
         "requested": to_plain(node.requested) if node.flavor else None,
         **fields_json(node, "disks"),
+        "cpu": node.cpu or None,
     }
 
 

@@ -116,6 +116,9 @@ def _pool_lines(site: Site, inventory: Inventory, style: Style) -> list[str]:
     if public is not None:
         name = f"network {public.network}" if public.network else f"bridge {public.bridge}"
         lines.append(f"  public {name}" + (f", {public.cidr}" if public.cidr else ""))
+    if inventory.processors:
+        named = (f"{each} (default)" if each == inventory.default_processor else each for each in inventory.processors)
+        lines.append(f"  processors {', '.join(named)}")
     return [style.safe(line) for line in lines]
 
 
@@ -158,6 +161,8 @@ def _site_json(view: SiteView) -> JsonObject:
             "images": to_plain(inventory.images),
             "reports_capacity": inventory.reports_capacity,
             "flavors": None if inventory.flavors is None else [_flavor_json(each) for each in inventory.flavors],
+            "processors": to_plain(inventory.processors),
+            "default_processor": inventory.default_processor or None,
             "quotas": [fields_json(each, "kind", "limit", "used", "users") for each in inventory.quotas],
         }
     return document

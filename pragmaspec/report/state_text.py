@@ -40,6 +40,8 @@ def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterat
     if node.flavor:
         yield "flavor", flavor_choice_text(node)
     yield "cpus", str(node.cpus)
+    if node.cpu:
+        yield "processor", node.cpu
     yield "memory", memory(node.memory_mib)
     yield "disk", size(node.disk_bytes)
     for disk in node.disks:

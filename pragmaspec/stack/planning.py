@@ -10,7 +10,7 @@ from pragmaspec._version import __version__
 from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Plan
-from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_booting_nodes, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.report.plan.text import plan_text
@@ -145,7 +145,7 @@ def compute_plan(
     inventories = sites.inventories(sites_needing_inventory(wanted, state, request))
     stored = sites.stored_images(prune_sites(wanted, state, request)) if request.prune_images else {}
     plan = make_plan(wanted, state, observations, inventories, request, stored)
-    unread = sites_booting_flavors(plan) - inventories.keys()
+    unread = sites_booting_nodes(plan) - inventories.keys()
     if unread:
         inventories |= sites.inventories(unread)
         plan = make_plan(wanted, state, observations, inventories, request, stored)

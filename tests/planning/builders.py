@@ -37,6 +37,7 @@ ROOMY = Inventory(
     disk_free_bytes=2**49,
     cpus_per_node=64,
     public=PublicPool(network="default", cidr="192.168.122.0/24", gateway="192.168.122.1", dns=("192.168.122.1",)),
+    processors=("host", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "EPYC-Milan"),
 )
 EMPTY = State(lineage=LINEAGE)
 

@@ -28,7 +28,7 @@ from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.images.routes import with_routes
 from pragmaspec.planning.images.site_images import needed_site_images, site_image_problems, wanted_site_image
 from pragmaspec.planning.observed import Inventory, Observations, SiteImage, StoredImage
-from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_booting_nodes, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import PublicCopy, Wanted
 from pragmaspec.report.plan.text import plan_text
@@ -81,10 +81,9 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
             for name in prune_sites(spec, state, request)
         }
         plan = make_plan(spec, state, observations, inventories, request, stored)
-        if sites_booting_flavors(plan) - inventories.keys():
+        if sites_booting_nodes(plan) - inventories.keys():
             inventories |= {
-                name: _merged(ROOMY, Inventory, message.get(name, {}).get("inventory", {}))
-                for name in sites_booting_flavors(plan)
+                name: _merged(ROOMY, Inventory, message.get(name, {}).get("inventory", {})) for name in sites_booting_nodes(plan)
             }
             plan = make_plan(spec, state, observations, inventories, request, stored)
         missing = tuple(site_image_problems(((image, _now(image)) for image in needed_site_images(plan, state)), spec))

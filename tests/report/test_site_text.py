@@ -65,6 +65,8 @@ VIEWS = (
         inventory=replace(
             BARE,
             reports_capacity=False,
+            processors=("host", "x86-64-v2", "EPYC-Milan"),
+            default_processor="x86-64-v2",
             flavors=(
                 Flavor(name="m1.small", cpus=1, memory_mib=2048, disk_bytes=20 * 2**30),
                 Flavor(name="g1.large", cpus=8, memory_mib=65536, devices=(("gpu", 2), ("nic", 1)), description="two GPUs"),

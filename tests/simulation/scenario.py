@@ -15,7 +15,7 @@ from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_booting_nodes, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.providers.simulated.objects import (
@@ -87,7 +87,7 @@ class Stack:
         observed = {name: provider.observe(self.lineage) for name, provider in providers.items()}
         inventories = {name: providers[name].inventory() for name in sites_needing_inventory(wanted, state, REQUEST)}
         plan = make_plan(wanted, state, observed, inventories, REQUEST)
-        if unread := sites_booting_flavors(plan) - inventories.keys():
+        if unread := sites_booting_nodes(plan) - inventories.keys():
             inventories |= {name: providers[name].inventory() for name in unread}
             plan = make_plan(wanted, state, observed, inventories, REQUEST)
         return with_fingerprints(plan, state, observed)

@@ -33,6 +33,8 @@ def definition_of(request: BootRequest) -> str:
         definition = (*definition, disks)
     if node.firmware != "bios":
         definition = (*definition, node.firmware)
+    if node.cpu:
+        definition = (*definition, "cpu", node.cpu)
     return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
@@ -101,6 +103,7 @@ def booted_machine(
         firmware=node.firmware,
         flavor=node.flavor,
         nics=sum(nic.network != "public" for nic in node.nics),
+        cpu=node.cpu,
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)

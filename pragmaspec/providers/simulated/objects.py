@@ -66,6 +66,9 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     disks: tuple[MachineDisk, ...] = ()
     firmware: Literal["bios", "uefi"] = "bios"
 
+    cpu: str = ""
+    """Its processor; empty: not named."""
+
     @property
     def total_disk_bytes(self) -> int:
         """Capacity of all disks that are removed with the machine."""

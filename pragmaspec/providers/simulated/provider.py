@@ -25,7 +25,7 @@ from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest
 from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
-from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas
+from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas, check_processor
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
 from pragmaspec.providers.simulated.site_images import find_site_image, require_site_image, resolve_site_image
 from pragmaspec.providers.simulated.volumes import grown_machine, put_volume, remove_volume
@@ -171,6 +171,7 @@ class SimulatedProvider(
             before = find_machine(world, request, self._site.identity)
             after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
             check_flavor(self._site, before, request.node)
+            check_processor(self._site, before, request.node)
             check_capacity(world, self._site, before, after)
             check_machine_quotas(world, self._site, before, after)
             if after != before:
@@ -185,6 +186,7 @@ class SimulatedProvider(
             machines = world.machines_at(request.mark.lineage, request.mark.address)
             same = next((machine for machine in machines if machine.generation == request.mark.generation), None)
             check_flavor(self._site, same, request.node)
+            check_processor(self._site, same, request.node)
 
     @override
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:

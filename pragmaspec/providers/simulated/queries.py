@@ -66,6 +66,8 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         reports_capacity=site.host.visible,
         firmware=("bios", "uefi") if site.host.uefi else ("bios",),
         volumes=tuple(_taken(volume.name, volume) for volume in world.volumes.values()),
+        processors=site.processors or None,
+        default_processor=site.default_processor,
     )
 
 

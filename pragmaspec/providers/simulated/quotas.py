@@ -34,6 +34,14 @@ def check_flavor(site: SimulatedSite, before: SimulatedMachine | None, node: Nod
         raise _refusal(node, f"is not of the size of its flavor {node.flavor}")
 
 
+def check_processor(site: SimulatedSite, before: SimulatedMachine | None, node: Node) -> None:
+    """Raise SiteError for a machine with a processor that the site does not have. An existing machine keeps its own."""
+    if not node.cpu or (before is not None and before.disk and before.cpu == node.cpu):
+        return
+    if site.processors and node.cpu not in site.processors:
+        raise _refusal(node, f"names the processor {node.cpu}, which is not offered", "processor")
+
+
 def check_machine_quotas(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:
     """Raise SiteCapacityError if ``after`` in the place of ``before`` exceeds a quota."""
     if site.quotas:
@@ -111,5 +119,5 @@ def _owner(owned: SimulatedMachine | Grant) -> str:
     return f"cluster {owned.address.split('/')[1]} of stack {owned.lineage[:8]}" if owned.lineage else owned.address
 
 
-def _refusal(node: Node, why: str) -> SiteError:
-    return SiteError("The site refuses the size of a node", f"{node.address} {why}. Plan again to choose another size.")
+def _refusal(node: Node, why: str, what: str = "size") -> SiteError:
+    return SiteError(f"The site refuses the {what} of a node", f"{node.address} {why}. Plan again to choose another {what}.")

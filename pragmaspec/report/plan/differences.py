@@ -90,6 +90,8 @@ def _size(before: Node, after: Node) -> Iterator[str]:
         yield f"requested {size_request_text(before.requested)} → {size_request_text(after.requested)}"
     if before.cpus != after.cpus:
         yield f"cpus {before.cpus} → {after.cpus}"
+    if before.cpu != after.cpu:
+        yield f"processor {before.cpu or 'unnamed'} → {after.cpu or 'unnamed'}"
     if before.memory_mib != after.memory_mib:
         yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
     if before.disk_bytes != after.disk_bytes:

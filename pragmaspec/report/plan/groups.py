@@ -151,5 +151,6 @@ def _node_appearance(node: Node) -> object:
         len(node.nics),
         node.flavor,
         node.requested,
+        node.cpu,
         tuple(replace(disk, volume=str(bool(disk.volume))) for disk in node.disks),
     )

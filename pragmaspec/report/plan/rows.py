@@ -39,6 +39,7 @@ class PlanLines:
         self._drift = {drift.address: drift.detail for drift in shown_drift}
         self._spec_file = plan.spec_file
         self._sites: Mapping[str, Site] = {planned.site.name: planned.site for planned in plan.sites}
+        self._default_processors = {planned.site.name: planned.default_processor for planned in plan.sites}
         self.images: dict[str, str] = {
             resource.digest: resource.name
             for action in plan.actions
@@ -94,7 +95,8 @@ class PlanLines:
         if isinstance(resource, Allocation):
             return " · ".join((*map(grant_text, resource.public), *map(network_text, resource.networks)))
         if action.verb != "clean":
-            return _node_details(resource, with_disk=False)
+            default = self._default_processors.get(resource.site, "")
+            return _node_details(resource, with_disk=False, default_processor=default)
         kept = (f"keeps volume {name}" for name in resource.volumes if name not in self._removed_volumes)
         return " · ".join((_node_details(resource, with_disk=True), *kept))
 
@@ -154,10 +156,12 @@ def _symbol(entry: ResourceActions, changes: tuple[str, ...]) -> str:
     return "+"
 
 
-def _node_details(node: Node, *, with_disk: bool) -> str:
+def _node_details(node: Node, *, with_disk: bool, default_processor: str = "") -> str:
     private = node.nic("private")
     parts = [flavor_choice_text(node)] if node.flavor and not with_disk else []
     parts += [counted(node.cpus, "cpu"), memory(node.memory_mib)]
+    if not with_disk and node.cpu != default_processor:
+        parts.append(node.cpu)
     if with_disk:
         parts.append(f"{size(node.disk_bytes)} disk")
         parts += map(disk_text, node.own_disks)

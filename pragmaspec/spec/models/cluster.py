@@ -24,6 +24,8 @@ from pragmaspec.spec.models.move import MoveModel
 from pragmaspec.spec.models.site import (
     DEVICE_PATTERN,
     FLAVOR_PATTERN,
+    PROCESSOR_ADVICE,
+    PROCESSOR_PATTERN,
     LibvirtSiteModel,
     SimulatedSiteModel,
     SiteModel,
@@ -61,6 +63,12 @@ class RoleModel(Model):
         default=None, description="Name of an image. Default: the cluster's.", examples=["debian-12"]
     )
     cpus: Annotated[int, integer(1, 1024)] = Field(default=1, description="Number of virtual CPUs per node.", examples=[2])
+    cpu: Annotated[str | None, text(PROCESSOR_PATTERN, PROCESSOR_ADVICE)] = Field(
+        default=None,
+        description="Processor: `host` (that of the host, with all its features), a level (`x86-64`, `x86-64-v2`, `x86-64-v3`, "
+        "`x86-64-v4`), or a model of the site. Default: the cluster's.",
+        examples=["x86-64-v3", "host"],
+    )
     memory_mib: Annotated[int, memory()] = Field(
         default=1024,
         alias="memory",
@@ -196,6 +204,12 @@ class ClusterModel(Model):
     )
     image: Annotated[str | None, text(advice="write the name of an image")] = Field(
         default=None, description="Name of the image that its nodes boot, unless their role has its own.", examples=["debian-12"]
+    )
+    cpu: Annotated[str | None, text(PROCESSOR_PATTERN, PROCESSOR_ADVICE)] = Field(
+        default=None,
+        description="Processor of its nodes, unless they have their own: `host`, a level (`x86-64`, `x86-64-v2`, `x86-64-v3`, "
+        "`x86-64-v4`), or a model of the site. Default: a level that the site chooses for new nodes; others keep theirs.",
+        examples=["x86-64-v3", "host"],
     )
     frontend: FrontendModel = Field(
         default_factory=FrontendModel, description="The node for user logins.", examples=[{"cpus": 2, "memory": "2 GiB"}]

@@ -17,6 +17,8 @@ DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
 _DEVICE_NAME_MAX = 15
 _QUOTA_MAX = 1_000_000_000
+PROCESSOR_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+PROCESSOR_ADVICE = "write host, a level such as x86-64-v2, or the name of a model; the number of CPUs is `cpus`"
 FLAVOR_PATTERN = r"^[!-~]([ -~]{0,253}[!-~])?$"
 OBJECT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
@@ -375,6 +377,12 @@ class SimulatedSiteModel(SiteOptions):
         default_factory=QuotasModel,
         description="Limits of the objects at the site.",
         examples=[{"instances": 10, "cores": 20, "memory": "40 GiB"}],
+    )
+    processors: tuple[Annotated[str, text(PROCESSOR_PATTERN, PROCESSOR_ADVICE)], ...] | None = Field(
+        default=None,
+        description="The processors that machines may have; `[]`: the site does not report them. New nodes get x86-64-v2 if "
+        "it is one of them, else the first. Default: the four x86-64 levels.",
+        examples=[["host", "x86-64-v2", "EPYC-Milan"]],
     )
     images: tuple[SimulatedImageModel, ...] = Field(
         default=(),

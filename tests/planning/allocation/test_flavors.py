@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
 from pragmaspec.planning.allocation.flavors import SizeChooser, flavor_order, may_change_size
-from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_booting_nodes, sites_needing_inventory
 from pragmaspec.resources import ANY_SIZE, Node, SizeRequest
 from pragmaspec.site import Flavor
 from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, nodes, observed, planned, wanted
@@ -227,9 +227,9 @@ def test_a_booted_flavor_is_read_again() -> None:
     assert {node.flavor for node in state.nodes()} == {"m1.small"}
     gone = replace(observed(state), nodes=observed(state).nodes[1:])
     plan = make_plan(spec, state, {"lab": gone}, {})
-    assert sites_booting_flavors(plan) == {"lab"}
+    assert sites_booting_nodes(plan) == {"lab"}
     assert [each.resource.flavor for each in plan.actions] == ["m1.small"]
     again = make_plan(spec, state, {"lab": gone}, {"lab": replace(ROOMY, flavors=(MEDIUM,))})
     assert [each.resource.flavor for each in again.actions if each.verb == "boot"] == ["m1.medium"]
     assert [each.summary for each in again.warnings] == ["Flavor no longer offered"]
-    assert sites_booting_flavors(planned(spec, state, inventories=inventories)) == frozenset()
+    assert sites_booting_nodes(planned(spec, state, inventories=inventories)) == frozenset()

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.ownership import match_node, unrecorded_objects
+from pragmaspec.planning.drift.ownership import match_node, match_nodes, unrecorded_objects
 from pragmaspec.planning.drift.refresh import refreshed_state
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.resources import Node
@@ -35,6 +35,17 @@ def test_match_prefers_the_id_then_the_op_then_the_age() -> None:
     assert match_node(record(op="z"), (young, old, ours), NOTHING) is old
     assert match_node(record(op="a", outputs=(("id", "7"),)), (old, ours), NOTHING) is None
     assert match_node(record(op="a"), (), NOTHING) is None
+
+
+def test_a_machine_with_another_id_is_not_the_recorded_one() -> None:
+    elsewhere = replace(seen(), address="lab/hello/node/other")
+    found = (record(op="a"), record(op="a", outputs=(("id", "7"),)), record(op="a", outputs=(("id", "1"),)))
+    assert [dict(match_nodes((each,), (seen(), elsewhere), NOTHING)) for each in found] == [
+        {ADDRESS: seen()},
+        {},
+        {ADDRESS: seen()},
+    ]
+    assert match_nodes((record(),), (elsewhere,), NOTHING) == {}
 
 
 def test_leftover_matches_only_as_the_single_candidate() -> None:

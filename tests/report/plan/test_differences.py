@@ -154,5 +154,5 @@ def test_every_changeable_field_of_a_node_is_covered() -> None:
         "keys",
         "peers",
     }
-    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks", "users"}
+    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks", "users", "cpu"}
     assert covered | {"site", "cluster", "name", "role", "group", "index"} == set(Node.__struct_fields__)
