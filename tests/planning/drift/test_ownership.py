@@ -48,6 +48,13 @@ def test_a_machine_with_another_id_is_not_the_recorded_one() -> None:
     assert match_nodes((record(),), (elsewhere,), NOTHING) == {}
 
 
+def test_an_allocation_of_a_finished_creation_is_still_the_recorded_one() -> None:
+    state = replace(HELLO, closed_ops=(ClosedOp(op="x", address="lab/hello/allocation", closed_at=0.0),))
+    seen_here = observed(HELLO)
+    late = replace(seen_here, allocations=tuple(replace(each, op="x") for each in seen_here.allocations))
+    assert refreshed_state(state, {"lab": late}).drift == ()
+
+
 def test_leftover_matches_only_as_the_single_candidate() -> None:
     over = frozenset("x")
     assert match_node(record(op="a"), (seen("x"), seen("b", "2")), over).id == "2"
