@@ -143,7 +143,7 @@ def test_a_cluster_is_imported_as_images_and_a_cluster(tmp_path: Path) -> None:
     assert {image.guest for image in model.images.values()} == {"files"}, "they have no cloud-init"
     text = spec.read_text()
     assert "bus ide" in text
-    assert cluster.computes.wait_for == "frontend"
+    assert cluster.computes.wait_for == ("frontend",)
 
 
 def test_a_shared_disk_is_imported_as_one_image() -> None:
