@@ -80,10 +80,13 @@ class ActionRunner:
         return True
 
     def is_ready(self, job: Job) -> bool:
-        """True if the wait for the guest of a booted node ends at once."""
+        """True if the wait for the guest of a booted node ends at once. After an error False: the wait then reports it."""
         node = job.action.resource
         tools, mark = self._calls.tools(job.action), self._calls.mark(job.action, job.begun)
-        return isinstance(node, Node) and tools.guests.finished(node, mark)
+        try:
+            return isinstance(node, Node) and tools.guests.finished(node, mark)
+        except PragmaspecError:
+            return False
 
     def wait(self, job: Job, record: Record) -> None:
         """Wait for the guest of a booted node, then send it what has changed in its cluster since its disk was made."""

@@ -236,7 +236,7 @@ class _Run:
     def _failed(self, action: Action, error: PragmaspecError) -> None:
         self._failures.append(Failure(action, error))
         self._report(partial(self._reporter.failed, action, error))
-        if isinstance(action.resource, Node) and action.resource.role == "frontend":
+        if action.verb == "boot" and isinstance(action.resource, Node) and action.resource.role == "frontend":
             self._executor.abandon_computes_of(action.resource, f"its frontend {action.resource.name} is not ready")
         self._skip(self._schedule.skip_after(action), f"{action.key} failed")
         self._schedule.done(action)

@@ -12,6 +12,7 @@ from pragmaspec.clock import Clock
 from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
 from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.setup.retry import RETRY_SCRIPT, SETUP_FAILED
 from pragmaspec.providers.base import GuestSimulation
 from pragmaspec.resources import Mark, Node
 from pragmaspec.typing import override
@@ -113,14 +114,15 @@ _WAIT_SCRIPT = f"""\
 if ! command -v cloud-init >/dev/null 2>&1; then echo absent; exit 0; fi
 until [ -e {_RESULT} ] || [ -e /run/cloud-init/disabled ]; do sleep 1; done
 cat {_RESULT} 2>/dev/null || echo disabled
-"""
-"""Waits for the file that cloud-init writes last. ``cloud-init status --wait`` polls with a new Python process each time, which
-slows down the boot itself on an emulated processor."""
+{RETRY_SCRIPT}"""
+"""Waits for the file that cloud-init writes last, then repeats failed setup scripts. ``cloud-init status --wait`` polls with a new
+Python process each time, which slows down the boot itself on an emulated processor."""
 
 _DIAGNOSIS_SCRIPT = "cloud-init status --long 2>&1 | head -n 20; tail -n 15 /var/log/cloud-init-output.log 2>/dev/null"
 
 _LOGIN_S = 30.0
-_UPDATE_S = 60.0
+_UPDATE_S = 300.0
+"""Limit of an update, which may install a package."""
 _PAUSES_S = (1.0, 3.0)
 _DIAGNOSIS_S = 20.0
 
@@ -184,7 +186,10 @@ class SshGuests(Guests):
                 tick()
                 time.sleep(1.0)
                 continue
-            return _cloud_init_error(result.stdout)
+            error = _cloud_init_error(result.stdout)
+            if result.status == SETUP_FAILED and not error:
+                return f"users or disks could not be set up: {result.stderr.strip()}"
+            return error
 
     @override
     def diagnosis(self, node: Node) -> tuple[str, ...]:

@@ -243,6 +243,18 @@ def test_a_failed_frontend_ends_the_readiness_wait_of_its_computes(store, tmp_pa
     assert time.monotonic() - began < 20, "the limit of each stage is 600 s"
 
 
+def test_a_site_that_fails_while_a_guest_boots_fails_that_node(store, tmp_path):
+    class Failing(FakeProvider):
+        def guest_stage(self, node, mark):
+            if node.role == "frontend":
+                raise SiteError("the site does not answer")
+            return super().guest_stage(node, mark)
+
+    with pytest.raises(ApplyIncompleteError, match="boot hello-frontend at site lab: the site does not answer"):
+        _apply(store, Failing(), bring_up(1), tmp_path)
+    assert _statuses(store)[node(-1).address] == "degraded"
+
+
 def test_a_machine_that_stops_by_itself_ends_its_readiness_wait(store, tmp_path):
     site = FakeProvider()
     site._after = lambda verb, address: site.running.discard(node(0).address)

@@ -12,6 +12,7 @@ from pragmaspec.clock import SystemClock
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.guests import SshGuests
 from pragmaspec.engine.power_watch import PowerWatch
+from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, SiteUnreachableError
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
@@ -62,7 +63,15 @@ class LocalSshClient(SshClient):
             self.sent.append(node)
             return CommandResult(status=self.install_status, stdout=b"", stderr="read-only file system\n")
         where = str(self.folder / "run")
-        script = [word.replace("/run/cloud-init", where).replace("/var/log", where) for word in argv]
+        replaced = (
+            ("/run/cloud-init", where),
+            ("/var/log", where),
+            ("/run/pragmaspec", f"{where}/pragmaspec"),
+            ("/usr/local/sbin", where),
+        )
+        script = list(argv)
+        for old, new in replaced:
+            script = [word.replace(old, new) for word in script]
         environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin"}
         try:
             done = subprocess.run(script, input=stdin, capture_output=True, timeout=timeout_s, env=environment, check=False)
@@ -102,6 +111,19 @@ def _first_boot(guests, limit_s=10.0):
 def test_the_cloud_init_result_file_decides_first_boot(remote, guests, text, error):
     _result(remote, text)
     assert _first_boot(guests) == error
+
+
+def test_setup_scripts_that_failed_are_tried_again(remote, guests):
+    _result(remote, '{"v1": {"errors": []}}')
+    note, users = (remote.folder / "run" / name for name in ("pragmaspec-setup-failed", "pragmaspec-users"))
+    users.write_text("#!/bin/sh\necho pragmaspec-users: user ada is left alone >&2\nexit 1\n")
+    users.chmod(0o755)
+    assert _first_boot(guests) == "", "without the note the scripts have succeeded, and are not run"
+    note.touch()
+    assert _first_boot(guests) == "users or disks could not be set up: pragmaspec-users: user ada is left alone"
+    users.write_text("#!/bin/sh\n")
+    assert _first_boot(guests) == ""
+    assert not note.exists()
 
 
 def test_first_boot_waits_for_the_cloud_init_result(remote, guests):
@@ -269,6 +291,24 @@ def test_a_cluster_is_ready_when_cloud_init_has_finished_on_every_node(store, tm
     _apply(store, SshGuestProvider(), tmp_path, remote, *bring_up(1))
     assert {record.status for record in store.read().records} == {"ready"}
     assert remote.sent == [], "the seed contains all files"
+
+
+def test_a_frontend_that_cannot_be_updated_is_still_the_way_to_its_computes(store, tmp_path, remote):
+    site = SshGuestProvider()
+    _result(remote, '{"v1": {"errors": []}}')
+    _apply(store, site, tmp_path, remote, *bring_up(0))
+    (remote.folder / "run" / "result.json").unlink()
+    remote.install_status = 1
+
+    class FinishingCompute(Reporter):
+        def failed(self, action, error):
+            _result(remote, '{"v1": {"errors": []}}')
+
+    actions = [act("update", replace(FRONTEND, keys="k2")), act("boot", COMPUTE)]
+    with applying(store, site, tmp_path, remote) as context, pytest.raises(ApplyIncompleteError) as caught:
+        apply_plan(plan_for(context.session.state, *actions), context, FinishingCompute())
+    assert [problem.summary for problem in caught.value.problems] == ["A node could not be updated"]
+    assert _record(store, COMPUTE).status == "ready"
 
 
 def test_a_cloud_init_error_is_recorded_as_the_problem_of_the_node(store, tmp_path, remote):

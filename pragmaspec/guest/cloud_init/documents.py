@@ -13,6 +13,7 @@ from pragmaspec.guest.interfaces import network_config
 from pragmaspec.guest.keys import StackKey, host_key
 from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, UNIT_TEXT, nat_boot_command, nat_script
 from pragmaspec.guest.setup.disks import DISKS_SCRIPT, disks_boot_command
+from pragmaspec.guest.setup.retry import with_failure_noted
 from pragmaspec.guest.setup.users import USERS_SCRIPT
 from pragmaspec.resources import Mark, Node
 
@@ -81,8 +82,8 @@ def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key:
     commands += [nat_boot_command(script)] if script else []
     if commands:
         config["bootcmd"] = [["sh", "-c", command] for command in commands]
-    commands = [DISKS_SCRIPT] if node.disks else []
-    commands += [USERS_SCRIPT] if cluster.users else []
+    commands = [with_failure_noted(DISKS_SCRIPT)] if node.disks else []
+    commands += [with_failure_noted(USERS_SCRIPT)] if cluster.users else []
     commands += [NAT_ENABLE_COMMAND] if script else []
     if commands:
         config["runcmd"] = [["sh", "-c", command] for command in commands]

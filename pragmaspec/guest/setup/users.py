@@ -41,6 +41,7 @@ own=$root/var/lib/pragmaspec/users
 begin='# pragmaspec: keys of the spec'
 end='# pragmaspec: end'
 status=0
+attempted=
 
 fail() {{
   echo "pragmaspec-users: $1" >&2
@@ -119,12 +120,32 @@ authorize() {{
   fi || fail "the keys of user $name cannot be written"
 }}
 
+# Images for clusters often lack sudo, because root can log in. One attempt is enough for all users.
+install_sudo() {{
+  if [ -n "$attempted" ]; then return 1; fi
+  attempted=yes
+  if has apt-get; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q -o DPkg::Lock::Timeout=60 update
+    apt-get -q -o DPkg::Lock::Timeout=60 -y --no-install-recommends install sudo
+  elif has dnf; then
+    dnf -q -y install sudo
+  elif has yum; then
+    yum -q -y install sudo
+  elif has zypper; then
+    zypper -q -n install sudo
+  elif has apk; then
+    apk -q add sudo
+  fi </dev/null >&2
+  [ -d "$root/etc/sudoers.d" ]
+}}
+
 set_sudo() {{
   name=$1 rule=$root/etc/sudoers.d/pragmaspec-$1
   if [ "$2" != sudo ]; then
     rm -f "$rule"
-  elif [ ! -d "$root/etc/sudoers.d" ]; then
-    fail "user $name cannot have sudo: the package sudo is not installed"
+  elif [ ! -d "$root/etc/sudoers.d" ] && ! install_sudo; then
+    fail "user $name cannot have sudo: the image lacks the package sudo, and it cannot be installed now; add it to packages"
   else
     (umask 0337 && echo "$name ALL=(ALL) NOPASSWD: ALL" >"$rule.new" && mv -f "$rule.new" "$rule")
   fi
