@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pragmaspec.testing.plugin", "tests.hypervisor"]
+pytest_plugins = ["pragmaspec.testing.plugin", "tests.hypervisor", "tests.no_skips"]
 
 
 def pytest_configure() -> None:

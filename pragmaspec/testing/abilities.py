@@ -1,10 +1,11 @@
-"""The part of the contract on abilities, each of which is tested if the provider has it."""
+"""The part of the contract on abilities."""
 
 import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import BootRequest
+from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
 
 
@@ -16,22 +17,24 @@ def unseeded(subject: Subject) -> BootRequest:
 # boot_check
 
 
-def test_a_boot_is_checked_for_its_image_and_networks(faithful: Subject) -> None:
-    check = faithful.require("boot_check")
+@needs("boot_check", "faithful")
+def test_a_boot_is_checked_for_its_image_and_networks(subject: Subject) -> None:
+    check = subject.require("boot_check")
     with pytest.raises(SiteError):
-        check.check_boot(unseeded(faithful))
-    faithful.stage()
+        check.check_boot(unseeded(subject))
+    subject.stage()
     with pytest.raises(SiteError):
-        check.check_boot(unseeded(faithful))
-    faithful.allocate(faithful.allocation())
-    before = faithful.observed()
-    check.check_boot(unseeded(faithful))
-    assert faithful.observed() == before
+        check.check_boot(unseeded(subject))
+    subject.allocate(subject.allocation())
+    before = subject.observed()
+    check.check_boot(unseeded(subject))
+    assert subject.observed() == before
 
 
 # image_listing, storage_refresh
 
 
+@needs("image_listing")
 def test_images_are_listed_with_their_users(subject: Subject) -> None:
     listing = subject.require("image_listing")
     other = subject.other()
@@ -44,6 +47,7 @@ def test_images_are_listed_with_their_users(subject: Subject) -> None:
     assert found.users == (subject.lineage[:8],)
 
 
+@needs("storage_refresh")
 def test_a_refresh_of_the_storage_changes_nothing(subject: Subject) -> None:
     refresh = subject.require("storage_refresh")
     subject.prepare()
@@ -56,6 +60,7 @@ def test_a_refresh_of_the_storage_changes_nothing(subject: Subject) -> None:
 # site_images
 
 
+@needs("site_images")
 def test_an_unknown_image_of_the_site_is_refused(subject: Subject) -> None:
     images = subject.require("site_images")
     before = subject.observed()
@@ -68,6 +73,7 @@ def test_an_unknown_image_of_the_site_is_refused(subject: Subject) -> None:
 # network_use
 
 
+@needs("network_use")
 def test_only_machines_of_the_stack_use_its_network(subject: Subject) -> None:
     use = subject.require("network_use")
     subject.prepare()

@@ -1,7 +1,8 @@
 """The contract of the provider protocol: tests of the statements in :mod:`pragmaspec.providers.base`, for any provider.
 
 ``from pragmaspec.testing.contract import *`` in a test module runs them over the fixture ``new_subject`` of its directory, see
-:mod:`pragmaspec.testing.plugin`. Tests of abilities that the provider does not have, and of other kinds of identity, are skipped.
+:mod:`pragmaspec.testing.plugin`. A test that needs more than the protocol is marked with the features that it needs, see
+:mod:`pragmaspec.testing.selection`.
 """
 
 import os
@@ -21,6 +22,7 @@ from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Network
 from pragmaspec.testing.abilities import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.identities import *  # noqa: F403 - a part of the contract
+from pragmaspec.testing.selection import declared_features, features_of, needs
 from pragmaspec.testing.sizes import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.storage import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.subject import Subject
@@ -42,7 +44,17 @@ def claims(subject: Subject) -> list[str]:
     return [value for value, owner in both.items() if owner[0] == subject.lineage]
 
 
-# identity, inventory, observe
+# features, identity, inventory, observe
+
+
+def test_the_subject_declares_exactly_its_features(subject: Subject, request: pytest.FixtureRequest) -> None:
+    declared, present = declared_features(request.node), features_of(subject)
+    if declared is None:
+        arguments = ", ".join(f'"{name}"' for name in sorted(present))
+        pytest.skip(f"the subject has no declaration; it is: has({arguments})")
+    hidden, absent = sorted(present - declared), sorted(declared - present)
+    assert not hidden, f"The subject has {', '.join(hidden)}, but does not declare it, so that its tests do not run."
+    assert not absent, f"The subject declares {', '.join(absent)}, but does not have it."
 
 
 def test_every_query_reports_the_same_identity(subject: Subject) -> None:
@@ -130,14 +142,14 @@ def test_two_clusters_of_one_stack_cannot_share_a_vlan(subject: Subject) -> None
     assert [each.address for each in subject.observed().allocations] == [subject.allocation().address]
 
 
+@needs("public")
 def test_a_failed_allocate_leaves_no_claims(subject: Subject) -> None:
-    public = subject.require_public()
     subject.allocate(subject.allocation(public=True))
     other = subject.other()
     wanted = other.allocation("second", offset=1, public=True)
     with pytest.raises(SiteConflictError) as refusal:
         other.allocate(wanted)
-    assert public in str(refusal.value)
+    assert str(subject.public) in str(refusal.value)
     assert str(wanted.private.vlan) not in taken(subject, "vlans")
     assert other.observed().allocations == ()
 
@@ -151,8 +163,8 @@ def test_exactly_one_of_two_concurrent_claims_gets_a_vlan(subject: Subject) -> N
         winners[0].clean_all()
 
 
+@needs("public")
 def test_exactly_one_of_two_concurrent_claims_gets_an_address(subject: Subject) -> None:
-    subject.require_public()
     for _ in range(subject.rounds):
         rivals = (subject.other(), replace_offset(subject.other(), 1))
         assert sorted(race(rivals, public=True)) == ["lost", "won"]
@@ -321,14 +333,15 @@ def test_boot_replaces_a_changed_definition(subject: Subject) -> None:
     assert (seen.status, seen.cpus, seen.memory_mib, seen.disk) == ("running", larger.cpus, larger.memory_mib, True)
 
 
-def test_boot_grows_a_disk(faithful: Subject) -> None:
-    faithful.prepare()
-    node = faithful.node()
-    faithful.boot(node)
-    faithful.provider.shutdown(node, faithful.mark(node), grace_s=0)
+@needs("faithful")
+def test_boot_grows_a_disk(subject: Subject) -> None:
+    subject.prepare()
+    node = subject.node()
+    subject.boot(node)
+    subject.provider.shutdown(node, subject.mark(node), grace_s=0)
     larger = replace(node, disk_bytes=node.disk_bytes + 2**20)
-    faithful.boot(larger)
-    assert faithful.held()[2] == larger.disk_bytes
+    subject.boot(larger)
+    assert subject.held()[2] == larger.disk_bytes
 
 
 def test_a_new_generation_replaces_the_old_one(subject: Subject) -> None:
@@ -342,18 +355,20 @@ def test_a_new_generation_replaces_the_old_one(subject: Subject) -> None:
     assert subject.observed().nodes == ()
 
 
-def test_boot_requires_the_image(faithful: Subject) -> None:
-    faithful.allocate(faithful.allocation())
+@needs("faithful")
+def test_boot_requires_the_image(subject: Subject) -> None:
+    subject.allocate(subject.allocation())
     with pytest.raises(SiteError):
-        faithful.boot(faithful.node())
-    assert faithful.observed().nodes == ()
+        subject.boot(subject.node())
+    assert subject.observed().nodes == ()
 
 
-def test_boot_requires_the_networks(faithful: Subject) -> None:
-    faithful.stage()
+@needs("faithful")
+def test_boot_requires_the_networks(subject: Subject) -> None:
+    subject.stage()
     with pytest.raises(SiteError):
-        faithful.boot(faithful.node())
-    assert "running" not in statuses(faithful).values()
+        subject.boot(subject.node())
+    assert "running" not in statuses(subject).values()
 
 
 def test_nodes_boot_in_parallel(subject: Subject) -> None:
@@ -378,6 +393,7 @@ def test_shutdown_keeps_the_disk(subject: Subject) -> None:
     assert subject.held() == (0, 0, node.disk_bytes)
 
 
+@needs("autostart")
 def test_autostart_follows_boot_change_and_shutdown(subject: Subject) -> None:
     def seen() -> bool:
         return [node.autostart for node in subject.observed().nodes] == [True]

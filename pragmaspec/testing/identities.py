@@ -11,6 +11,7 @@ from pragmaspec.plugins import find_plugin
 from pragmaspec.providers.base import Abilities, BootRequest, DuplicateRemoval
 from pragmaspec.resources import Mark
 from pragmaspec.site import IdentityKind
+from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
 
 FIRST, SECOND = "a" * 32, "b" * 32
@@ -38,13 +39,6 @@ def ops(subject: Subject) -> list[str]:
     return sorted(seen.op for seen in subject.observed().nodes)
 
 
-def require_identity(subject: Subject, *kinds: IdentityKind) -> None:
-    """Prepare the cluster, or skip the test if the site distinguishes machines in another way."""
-    if subject.provider.identity_kind not in kinds:
-        pytest.skip(f"the site has identities of the kind {subject.provider.identity_kind}")
-    subject.prepare()
-
-
 def duplicate_removal(subject: Subject) -> DuplicateRemoval:
     """Return the ability that such a site must have."""
     removal = subject.provider.abilities.duplicate_removal
@@ -68,15 +62,17 @@ def test_a_site_that_may_create_twice_can_remove_duplicates(subject: Subject) ->
     assert once or provider.abilities.duplicate_removal is not None
 
 
+@needs("ident")
 def test_a_boot_with_chosen_identity_creates_one_machine(subject: Subject) -> None:
-    require_identity(subject, "ident")
+    subject.prepare()
     for op in (FIRST, SECOND):
         boot_as(subject, op)
     assert len(ops(subject)) == 1
 
 
+@needs("token")
 def test_a_token_creates_one_machine(subject: Subject) -> None:
-    require_identity(subject, "token")
+    subject.prepare()
     first = boot_as(subject, FIRST)
     assert first
     assert boot_as(subject, FIRST) == first
@@ -85,8 +81,9 @@ def test_a_token_creates_one_machine(subject: Subject) -> None:
     assert ops(subject) == [FIRST, SECOND]
 
 
+@needs("token")
 def test_a_token_is_valid_for_one_request(subject: Subject) -> None:
-    require_identity(subject, "token")
+    subject.prepare()
     site_id = boot_as(subject, FIRST)
     with pytest.raises(SiteError):
         subject.provider.boot(request_of(subject, FIRST, cpus=2))
@@ -94,30 +91,34 @@ def test_a_token_is_valid_for_one_request(subject: Subject) -> None:
     assert [seen.cpus for seen in subject.observed().nodes] == [2]
 
 
+@needs("tag")
 def test_every_request_without_an_id_creates_a_machine(subject: Subject) -> None:
-    require_identity(subject, "tag")
+    subject.prepare()
     first, second = boot_as(subject, FIRST), boot_as(subject, FIRST)
     assert first != second
     assert ops(subject) == [FIRST, FIRST]
 
 
+@needs("token or tag")
 def test_a_machine_is_found_by_its_id(subject: Subject) -> None:
-    require_identity(subject, "token", "tag")
+    subject.prepare()
     site_id = boot_as(subject, FIRST)
     assert boot_as(subject, FIRST, site_id=site_id) == site_id
     assert [(seen.op, seen.id) for seen in subject.observed().nodes] == [(FIRST, site_id)]
 
 
+@needs("token or tag")
 def test_an_absent_machine_with_an_id_is_created(subject: Subject) -> None:
-    require_identity(subject, "token", "tag")
+    subject.prepare()
     absent = boot_as(subject, FIRST)
     subject.provider.clean(subject.node(), mark_of(subject, FIRST))
     assert boot_as(subject, SECOND, site_id=absent)
     assert ops(subject) == [SECOND]
 
 
+@needs("token or tag")
 def test_shutdown_and_clean_apply_to_machines_of_the_op(subject: Subject) -> None:
-    require_identity(subject, "token", "tag")
+    subject.prepare()
     for op in (FIRST, SECOND):
         boot_as(subject, op)
     node, mark = subject.node(), mark_of(subject, FIRST)
@@ -127,9 +128,9 @@ def test_shutdown_and_clean_apply_to_machines_of_the_op(subject: Subject) -> Non
     assert ops(subject) == [SECOND]
 
 
+@needs("ident", "duplicate_removal")
 def test_a_late_clean_keeps_a_later_machine(subject: Subject) -> None:
-    subject.require("duplicate_removal")
-    require_identity(subject, "ident")
+    subject.prepare()
     for op in (FIRST, SECOND):
         boot_as(subject, op)
     subject.provider.clean(subject.node(), mark_of(subject, FIRST))
@@ -138,8 +139,9 @@ def test_a_late_clean_keeps_a_later_machine(subject: Subject) -> None:
     assert ops(subject) == []
 
 
+@needs("token or tag")
 def test_a_duplicate_is_removed_by_id_and_op(subject: Subject) -> None:
-    require_identity(subject, "token", "tag")
+    subject.prepare()
     removal = duplicate_removal(subject)
     kept, extra = boot_as(subject, FIRST), boot_as(subject, SECOND)
     for other in (mark_of(subject, FIRST), replace(mark_of(subject, SECOND), lineage=str(uuid4()))):
@@ -150,6 +152,7 @@ def test_a_duplicate_is_removed_by_id_and_op(subject: Subject) -> None:
         assert [seen.id for seen in subject.observed().nodes] == [kept]
 
 
+@needs("duplicate_removal")
 def test_late_claims_and_images_are_removed_as_duplicates(subject: Subject) -> None:
     removal = subject.require("duplicate_removal")
     subject.prepare()

@@ -7,26 +7,13 @@ from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.planning.allocation.quotas import amounts, quota_rates, rated
 from pragmaspec.planning.observed import Quota
 from pragmaspec.resources import Resource
+from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
-
-_FEW = 8
-"""Largest number of machines with which a test exhausts a quota."""
 
 
 def quotas(subject: Subject) -> dict[str, Quota]:
     """Return the site's quotas by kind."""
     return {quota.kind: quota for quota in subject.provider.inventory().quotas}
-
-
-def require_quotas(subject: Subject) -> dict[str, Quota]:
-    """Return the site's quotas, or skip the test."""
-    return quotas(subject) or pytest.skip("the site reports no quotas")
-
-
-def require_flavors(subject: Subject) -> None:
-    """Skip the test at a site of free sizes."""
-    if subject.provider.inventory().flavors is None:
-        pytest.skip("the site offers any size")
 
 
 def used_by(subject: Subject, quota: Quota) -> int:
@@ -43,8 +30,8 @@ def assert_growth(subject: Subject, before: dict[str, Quota], *added: Resource) 
         assert used_by(subject, quota) - used_by(subject, before[kind]) == growth, kind
 
 
+@needs("flavors")
 def test_flavors_are_complete(subject: Subject) -> None:
-    require_flavors(subject)
     offered = subject.provider.inventory().flavors or ()
     assert offered
     assert len({flavor.name for flavor in offered}) == len(offered)
@@ -55,8 +42,8 @@ def test_flavors_are_complete(subject: Subject) -> None:
         assert flavor.disk_bytes >= 0
 
 
+@needs("flavors")
 def test_a_machine_has_the_size_of_its_flavor(subject: Subject) -> None:
-    require_flavors(subject)
     subject.prepare()
     node = subject.node(cpus=2)
     subject.boot(node)
@@ -65,8 +52,8 @@ def test_a_machine_has_the_size_of_its_flavor(subject: Subject) -> None:
     assert (seen.cpus, seen.memory_mib) == (node.cpus, node.memory_mib)
 
 
+@needs("flavors")
 def test_another_flavor_resizes_the_machine(subject: Subject) -> None:
-    require_flavors(subject)
     subject.prepare()
     small, large = subject.node(), subject.node(cpus=2)
     assert small.flavor != large.flavor
@@ -77,16 +64,17 @@ def test_another_flavor_resizes_the_machine(subject: Subject) -> None:
     assert (seen.cpus, seen.memory_mib, seen.disk) == (large.cpus, large.memory_mib, True)
 
 
+@needs("flavors")
 def test_an_unknown_flavor_is_refused_without_a_trace(subject: Subject) -> None:
-    require_flavors(subject)
     subject.prepare()
     with pytest.raises(SiteError):
         subject.boot(replace(subject.node(), flavor="no-such-flavor"))
     assert subject.observed().nodes == ()
 
 
+@needs("quotas")
 def test_quotas_are_complete(subject: Subject) -> None:
-    for kind, quota in require_quotas(subject).items():
+    for kind, quota in quotas(subject).items():
         assert quota.used >= 0, kind
         assert quota.limit is None or quota.limit >= 0, kind
         assert not quota.users or sum(use.amount for use in quota.users) == quota.used, kind
@@ -94,8 +82,9 @@ def test_quotas_are_complete(subject: Subject) -> None:
     assert len(quotas(subject)) == len(subject.provider.inventory().quotas)
 
 
+@needs("quotas")
 def test_an_allocation_uses_quotas_until_it_is_cleaned(subject: Subject) -> None:
-    before = require_quotas(subject)
+    before = quotas(subject)
     wanted = subject.allocation(public=True)
     subject.allocate(wanted)
     assert_growth(subject, before, wanted)
@@ -103,8 +92,8 @@ def test_an_allocation_uses_quotas_until_it_is_cleaned(subject: Subject) -> None
     assert_growth(subject, before)
 
 
+@needs("quotas")
 def test_a_machine_uses_quotas_until_it_is_cleaned(subject: Subject) -> None:
-    require_quotas(subject)
     subject.prepare()
     before = quotas(subject)
     node = subject.node(cpus=2)
@@ -115,10 +104,10 @@ def test_a_machine_uses_quotas_until_it_is_cleaned(subject: Subject) -> None:
     assert_growth(subject, before)
 
 
+@needs("few_instances")
 def test_a_call_over_quota_is_refused_without_a_trace(subject: Subject) -> None:
-    quota = require_quotas(subject).get("instances")
-    if quota is None or quota.limit is None or quota.limit - quota.used > _FEW:
-        pytest.skip("the site has no small quota of instances")
+    quota = quotas(subject)["instances"]
+    assert quota.limit is not None
     subject.prepare()
     booted = [subject.node(f"hello-compute-{index}") for index in range(quota.limit - quota.used)]
     for node in booted:

@@ -7,6 +7,7 @@ from pragmaspec.errors import SiteConflictError, SiteError, SiteInUseError
 from pragmaspec.planning.observed import ObservedDisk
 from pragmaspec.providers.base import VolumeStorage
 from pragmaspec.resources import Disk, Node
+from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
 
 SCRATCH = Disk(name="scratch", size_bytes=2**20, mount="/scratch")
@@ -14,7 +15,7 @@ HOME = Disk(name="home", size_bytes=2**21, mount="/home", volume="home")
 
 
 def storage_of(subject: Subject) -> VolumeStorage:
-    """Return the ability, or skip the test."""
+    """Return the ability."""
     storage: VolumeStorage = subject.require("volume_storage")
     return storage
 
@@ -40,8 +41,8 @@ def stop(subject: Subject, node: Node) -> None:
     subject.provider.shutdown(node, subject.boot_request(node).mark, grace_s=0)
 
 
+@needs("volume_storage")
 def test_boot_creates_the_disks_of_a_node(subject: Subject) -> None:
-    storage_of(subject)
     subject.prepare()
     node = node_with(subject, SCRATCH)
     for _ in range(2):
@@ -52,8 +53,8 @@ def test_boot_creates_the_disks_of_a_node(subject: Subject) -> None:
     assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
 
 
+@needs("volume_storage")
 def test_clean_removes_the_disks_of_a_node(subject: Subject) -> None:
-    storage_of(subject)
     subject.prepare()
     node = node_with(subject, SCRATCH)
     subject.boot(node)
@@ -62,6 +63,7 @@ def test_clean_removes_the_disks_of_a_node(subject: Subject) -> None:
     assert subject.held() == (0, 0, 0)
 
 
+@needs("volume_storage", "faithful")
 def test_disks_grow_while_the_machine_runs_and_never_shrink(subject: Subject) -> None:
     storage = storage_of(subject)
     subject.prepare()
@@ -69,23 +71,30 @@ def test_disks_grow_while_the_machine_runs_and_never_shrink(subject: Subject) ->
     subject.boot(node)
     larger = node_with(subject, replace(SCRATCH, size_bytes=2**22))
     mark = subject.boot_request(node).mark
-    if subject.faithful:
-        for _ in range(2):
-            storage.grow_disks(larger, mark)
-            assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
-        storage.grow_disks(node, mark)
+    for _ in range(2):
+        storage.grow_disks(larger, mark)
         assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
+    storage.grow_disks(node, mark)
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
+
+
+@needs("volume_storage")
+def test_grow_disks_creates_none(subject: Subject) -> None:
+    subject.prepare()
+    node = node_with(subject, SCRATCH)
+    subject.boot(node)
     with pytest.raises(SiteError):
-        storage.grow_disks(node_with(subject, replace(SCRATCH, name="other")), mark)
+        storage_of(subject).grow_disks(node_with(subject, replace(SCRATCH, name="other")), subject.boot_request(node).mark)
 
 
+@needs("volume_storage")
 def test_grow_disks_requires_the_machine(subject: Subject) -> None:
     with pytest.raises(SiteError):
         storage_of(subject).grow_disks(node_with(subject, SCRATCH), subject.mark(subject.node()))
 
 
+@needs("volume_storage")
 def test_boot_removes_only_discarded_disks(subject: Subject) -> None:
-    storage_of(subject)
     subject.prepare()
     node = node_with(subject, SCRATCH, replace(SCRATCH, name="second"))
     subject.boot(node)
@@ -98,8 +107,8 @@ def test_boot_removes_only_discarded_disks(subject: Subject) -> None:
     assert {disk.name for disk in disks_of(subject)} == {"scratch"}
 
 
+@needs("volume_storage")
 def test_boot_replaces_a_discarded_disk(subject: Subject) -> None:
-    storage_of(subject)
     subject.prepare()
     node = node_with(subject, replace(SCRATCH, size_bytes=2**22))
     subject.boot(node)
@@ -112,7 +121,8 @@ def test_boot_replaces_a_discarded_disk(subject: Subject) -> None:
     assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
 
 
-def test_allocate_volume_is_idempotent_and_grows(subject: Subject) -> None:
+@needs("volume_storage")
+def test_allocate_volume_is_idempotent(subject: Subject) -> None:
     storage = storage_of(subject)
     volume = subject.volume()
     for _ in range(2):
@@ -121,12 +131,23 @@ def test_allocate_volume_is_idempotent_and_grows(subject: Subject) -> None:
     uses = [(use.value, use.lineage, use.address) for use in subject.provider.inventory().volumes]
     assert ("home", subject.lineage, volume.address) in uses
     assert subject.held() == (0, 0, 2**21)
-    if subject.faithful:
-        storage.allocate_volume(subject.volume(size_bytes=2**22), subject.mark(volume))
-        storage.allocate_volume(volume, subject.mark(volume))
-        assert volumes_of(subject) == {volume.address: 2**22}
 
 
+@needs("volume_storage", "faithful")
+@pytest.mark.parametrize("attached", [False, True], ids=["free", "attached"])
+def test_a_volume_grows_and_never_shrinks(subject: Subject, attached: bool) -> None:
+    storage = storage_of(subject)
+    subject.prepare()
+    volume = subject.volume()
+    storage.allocate_volume(volume, subject.mark(volume))
+    if attached:
+        subject.boot(node_with(subject, HOME))
+    storage.allocate_volume(subject.volume(size_bytes=2**22), subject.mark(volume))
+    storage.allocate_volume(volume, subject.mark(volume))
+    assert volumes_of(subject) == {volume.address: 2**22}
+
+
+@needs("volume_storage")
 def test_a_volume_of_another_stack_is_a_conflict(subject: Subject) -> None:
     storage = storage_of(subject)
     volume = subject.volume()
@@ -140,6 +161,7 @@ def test_a_volume_of_another_stack_is_a_conflict(subject: Subject) -> None:
     assert volumes_of(subject) == {volume.address: 2**21}
 
 
+@needs("volume_storage")
 def test_a_volume_survives_its_node(subject: Subject) -> None:
     storage = storage_of(subject)
     subject.prepare()
@@ -155,29 +177,28 @@ def test_a_volume_survives_its_node(subject: Subject) -> None:
         assert volumes_of(subject) == {}
 
 
-def test_an_attached_volume_grows_and_is_not_removed(subject: Subject) -> None:
+@needs("volume_storage")
+def test_an_attached_volume_is_not_removed(subject: Subject) -> None:
     storage = storage_of(subject)
     subject.prepare()
     volume = subject.volume()
     storage.allocate_volume(volume, subject.mark(volume))
     node = node_with(subject, HOME)
     subject.boot(node)
-    if subject.faithful:
-        storage.allocate_volume(subject.volume(size_bytes=2**22), subject.mark(volume))
-        assert volumes_of(subject) == {volume.address: 2**22}
     with pytest.raises(SiteInUseError) as refusal:
         subject.provider.clean(volume, subject.mark(volume))
     assert "hello-frontend" in str(refusal.value)
 
 
+@needs("volume_storage")
 def test_boot_requires_the_volumes_of_the_node(subject: Subject) -> None:
-    storage_of(subject)
     subject.prepare()
     with pytest.raises(SiteError):
         subject.boot(node_with(subject, HOME))
     assert subject.observed().nodes == ()
 
 
+@needs("volume_storage")
 def test_a_volume_has_one_running_user(subject: Subject) -> None:
     storage = storage_of(subject)
     subject.prepare()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-import pytest
 from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
@@ -62,13 +61,11 @@ class Subject:
         return sum(held.cpus for held in ours), sum(held.memory_mib for held in ours), sum(held.disk_bytes for held in ours)
 
     def require(self, ability: str) -> Any:  # noqa: ANN401 - a protocol of the ability's name
-        """Return an ability of the provider, or skip the test."""
+        """Return an ability of the provider. Raises LookupError where it is absent: a test that needs it is marked so."""
         found = getattr(self.provider.abilities, ability)
-        return found if found is not None else pytest.skip(f"the provider has no {ability}")
-
-    def require_public(self) -> str:
-        """Return the public address, or skip the test."""
-        return self.public if self.public is not None else pytest.skip("the site has no public addresses")
+        if found is None:
+            raise LookupError(f'The provider has no {ability}: mark the test with @needs("{ability}").')
+        return found
 
     def mark(self, resource: Resource, generation: int = 0) -> Mark:
         """Return the mark of an object of this stack."""

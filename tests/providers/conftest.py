@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from pragmaspec.site import Flavor, IdentityKind, LibvirtSite, PublicNetwork, QuotaKind, SimulatedHost, SimulatedSite
+from pragmaspec.testing.selection import has
 from pragmaspec.testing.subject import Subject, left_as_found, small_image
 
 __all__ = ["Subject", "left_as_found", "small_image"]
@@ -76,15 +77,21 @@ def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
     return Subject.at(site, directory, vlan=3900 + 10 * OWN, public=f"{NETWORK}.10")
 
 
+SIMULATED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "public",
+             "site_images", "volume_storage")  # fmt: skip
+LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "paused_boot", "peer_images", "public",
+           "site_images", "storage_refresh", "volume_storage")  # fmt: skip
+
+
 @pytest.fixture(
     params=[
-        pytest.param(simulated_memory, id="simulated-memory"),
-        pytest.param(simulated_file, id="simulated-file"),
-        pytest.param(simulated_token, id="simulated-token"),
-        pytest.param(simulated_tag, id="simulated-tag"),
-        pytest.param(simulated_cloud, id="simulated-cloud"),
-        pytest.param(libvirt_system, id="libvirt-system", marks=pytest.mark.hypervisor),
-        pytest.param(libvirt_test, id="libvirt-test"),
+        pytest.param(simulated_memory, id="simulated-memory", marks=has("ident", *SIMULATED)),
+        pytest.param(simulated_file, id="simulated-file", marks=has("ident", *SIMULATED)),
+        pytest.param(simulated_token, id="simulated-token", marks=has("token", *SIMULATED)),
+        pytest.param(simulated_tag, id="simulated-tag", marks=has("tag", *SIMULATED)),
+        pytest.param(simulated_cloud, id="simulated-cloud", marks=has("ident", "flavors", "quotas", "few_instances", *SIMULATED)),
+        pytest.param(libvirt_system, id="libvirt-system", marks=[pytest.mark.hypervisor, has("faithful", *LIBVIRT)]),
+        pytest.param(libvirt_test, id="libvirt-test", marks=has(*LIBVIRT)),
     ]
 )
 def new_subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:

@@ -9,7 +9,10 @@ from pragmaspec_directories.provider import ERRORS
 
 from pragmaspec.providers.api import ExternalSite
 from pragmaspec.testing.contract import *  # noqa: F403 - the tests of the contract
+from pragmaspec.testing.selection import has
 from pragmaspec.testing.subject import Subject
+
+pytestmark = has("boot_check", "faithful", "ident", "public")
 
 
 @pytest.fixture
