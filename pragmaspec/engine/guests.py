@@ -115,8 +115,10 @@ if ! command -v cloud-init >/dev/null 2>&1; then echo absent; exit 0; fi
 until [ -e {_RESULT} ] || [ -e /run/cloud-init/disabled ]; do sleep 1; done
 cat {_RESULT} 2>/dev/null || echo disabled
 {RETRY_SCRIPT}"""
-"""Waits for the file that cloud-init writes last, then repeats failed setup scripts. ``cloud-init status --wait`` polls with a new
-Python process each time, which slows down the boot itself on an emulated processor."""
+"""Waits for the file that cloud-init writes last, then repeats failed setup scripts.
+
+``cloud-init status --wait`` polls with a new Python process each time, which slows down the boot itself on an emulated processor.
+"""
 
 _DIAGNOSIS_SCRIPT = "cloud-init status --long 2>&1 | head -n 20; tail -n 15 /var/log/cloud-init-output.log 2>/dev/null"
 
