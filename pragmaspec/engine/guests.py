@@ -11,7 +11,7 @@ from pragmaspec.access.ssh import CommandResult, SshClient
 from pragmaspec.clock import Clock
 from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
-from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.setup.retry import RETRY_SCRIPT, SETUP_FAILED
 from pragmaspec.providers.base import GuestSimulation
 from pragmaspec.resources import Mark, Node

@@ -14,7 +14,7 @@ from pragmaspec.engine.guests import SshGuests
 from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, SiteUnreachableError
-from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.resources import Mark, Readiness
 from tests.engine.fake_provider import KEY, SshGuestProvider, applying, bring_up, plan_for

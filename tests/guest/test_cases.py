@@ -10,7 +10,8 @@ import pytest
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config_text, user_data_text
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import CONTRACT_JSON, VC_OUT, GuestFile, contract_files, identity_files, login_files
+from pragmaspec.guest.contract.files import CONTRACT_JSON, VC_OUT, contract_files, identity_files, login_files
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.resources import Mark, Node
 

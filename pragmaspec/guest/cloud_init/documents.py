@@ -7,14 +7,12 @@ from gzip import compress
 from pragmaspec.guest.cloud_init.merge import decode_user_data, merged_config
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import GuestFile, contract_files, login_files, user_files
+from pragmaspec.guest.contract.files import contract_files, login_files
 from pragmaspec.guest.contract.members import fqdn
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.interfaces import network_config
 from pragmaspec.guest.keys import StackKey, host_key
-from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, UNIT_TEXT, nat_boot_command, nat_script
-from pragmaspec.guest.setup.disks import DISKS_SCRIPT, disks_boot_command
-from pragmaspec.guest.setup.retry import with_failure_noted
-from pragmaspec.guest.setup.users import USERS_SCRIPT
+from pragmaspec.guest.setup.node_setups import node_setups
 from pragmaspec.resources import Mark, Node
 
 COMPRESS_FROM_CHARACTERS = 8192
@@ -66,9 +64,9 @@ def _fixed(node: Node, cluster: GuestCluster, stack_key: StackKey) -> dict[str, 
 
 def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey, *, packages: bool) -> dict[str, Yaml]:
     """Values that user-data can override: files, packages, and output that is switched off because it is slow under emulation."""
-    script = nat_script(node, cluster)
-    files = [*login_files(cluster, stack_key), *contract_files(node, cluster, stack_key), *user_files(cluster)]
-    files += _gateway_files() if script else ()
+    setups = node_setups(node, cluster)
+    files = [*login_files(cluster, stack_key), *contract_files(node, cluster, stack_key)]
+    files += [file for setup in setups for file in setup.written]
     if node.role == "compute" and (settings.packages or packages):
         files.append(GuestFile(path=APT_RETRIES, mode=0o644, content=_APT_RETRIES_TEXT))
     config: dict[str, Yaml] = {
@@ -78,25 +76,15 @@ def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key:
         "locale": "false",
         "write_files": [_write_file(file) for file in files],
     }
-    commands = [disks_boot_command(node)] if node.disks else []
-    commands += [nat_boot_command(script)] if script else []
-    if commands:
-        config["bootcmd"] = [["sh", "-c", command] for command in commands]
-    commands = [with_failure_noted(DISKS_SCRIPT)] if node.disks else []
-    commands += [with_failure_noted(USERS_SCRIPT)] if cluster.users else []
-    commands += [NAT_ENABLE_COMMAND] if script else []
-    if commands:
-        config["runcmd"] = [["sh", "-c", command] for command in commands]
+    for key, commands in (
+        ("bootcmd", [setup.boot_command for setup in setups if setup.boot_command]),
+        ("runcmd", [setup.run_command for setup in setups]),
+    ):
+        if commands:
+            config[key] = [["sh", "-c", command] for command in commands]
     if settings.packages:
         config["packages"] = list(settings.packages)
     return config
-
-
-def _gateway_files() -> tuple[GuestFile, ...]:
-    return (
-        GuestFile(path=NAT_UNIT, mode=0o644, content=UNIT_TEXT),
-        GuestFile(path=NAT_SYSCTL, mode=0o644, content=SYSCTL_TEXT),
-    )
 
 
 def _write_file(file: GuestFile) -> dict[str, Yaml]:

@@ -4,9 +4,10 @@ from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config
 from pragmaspec.guest.cloud_init.iso9660 import iso_image
 from pragmaspec.guest.contract.archive import guest_tar
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import GuestFile, contract_files, disk_files, identity_files, login_files, user_files
+from pragmaspec.guest.contract.files import contract_files, identity_files, login_files
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.keys import StackKey
-from pragmaspec.guest.nat import NAT_SCRIPT, nat_script
+from pragmaspec.guest.setup.node_setups import node_setups
 from pragmaspec.resources import Mark, Node
 
 LABEL = "cidata"
@@ -31,13 +32,9 @@ def seed_iso(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_k
 
 def seed_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
     """Return the files of ``node`` that do not depend on its operating system. Contain private keys."""
-    script = nat_script(node, cluster)
-    gateway = (GuestFile(path=NAT_SCRIPT, mode=0o755, content=script),) if script else ()
     return (
         *identity_files(node, cluster, stack_key),
         *login_files(cluster, stack_key),
         *contract_files(node, cluster, stack_key),
-        *disk_files(node),
-        *user_files(cluster),
-        *gateway,
+        *(file for setup in node_setups(node, cluster) for file in setup.files),
     )

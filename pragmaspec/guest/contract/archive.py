@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from io import BytesIO
 from tarfile import DIRTYPE, USTAR_FORMAT, TarFile, TarInfo
 
-from pragmaspec.guest.contract.files import GuestFile
-from pragmaspec.guest.setup.disks import DISKS_SCRIPT
-from pragmaspec.guest.setup.users import USERS_SCRIPT
+from pragmaspec.guest.guest_file import GuestFile
+from pragmaspec.guest.setup.disks import DISKS
+from pragmaspec.guest.setup.users import USERS
 
 STAMP_S = 946_684_800
 """Modification time of all files, 2000-01-01 UTC, for reproducible archives. (tar(1) warns about 1970.)"""
@@ -35,7 +35,7 @@ find . -type f | while IFS= read -r file; do
 done
 if [ -z "$root" ] && [ -s /etc/hostname ]; then cat /etc/hostname >/proc/sys/kernel/hostname || true; fi
 status=0
-for script in {DISKS_SCRIPT} {USERS_SCRIPT}; do
+for script in {DISKS.path} {USERS.path}; do
   if [ -z "$root" ] && [ -x "$script" ]; then "$script" || status=1; fi
 done
 exit $status

@@ -11,10 +11,10 @@ from ipaddress import IPv4Interface
 from uuid import NAMESPACE_OID, uuid5
 
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
-from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.interfaces import ethernet
-from pragmaspec.guest.nat import NAT_SCRIPT
 from pragmaspec.guest.offline.detect import RESOLV_CONF, GuestSystem, NetworkFamily
+from pragmaspec.guest.setup.nat import NAT
 from pragmaspec.resources import Nic, Node
 
 NAMES_RULE = "/etc/udev/rules.d/70-persistent-net.rules"
@@ -44,7 +44,7 @@ def _ifupdown(node: Node, domain: str) -> Iterator[GuestFile]:
         lines += [f"  gateway {nic.gateway}\n"] if nic.gateway else []
         # Also on systems without systemd. The script reports its errors itself.
         gateway = node.role == "frontend" and nic.network == "public"
-        lines += [f"  up {NAT_SCRIPT} || true\n"] if gateway else []
+        lines += [f"  up {NAT.path} || true\n"] if gateway else []
     yield GuestFile(path="/etc/network/interfaces", mode=_ALL_READ, content="".join(lines))
 
 

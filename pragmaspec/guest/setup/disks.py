@@ -6,30 +6,25 @@ disk only if its first two mebibytes are zero and no signature of a file system,
 Its optional argument is a directory to use instead of ``/``, for tests.
 """
 
+from collections.abc import Iterable
+
+from pragmaspec.guest.guest_file import ALL_READ, GuestFile
+from pragmaspec.guest.setup.scripts import NodeSetup, SetupScript, run_with_failure_noted, script_file, unit_file
 from pragmaspec.resources import Node
 
-DISKS_SCRIPT = "/usr/local/sbin/pragmaspec-disks"
+DISKS = SetupScript(
+    name="pragmaspec-disks",
+    description="Further disks of this node",
+    ordering=(
+        "DefaultDependencies=no",
+        "Conflicts=shutdown.target",
+        "After=local-fs.target",
+        "Before=sysinit.target shutdown.target",
+    ),
+    target="sysinit.target",
+)
 DISKS_TABLE = "/etc/pragmaspec/disks"
-DISKS_UNIT = "/etc/systemd/system/pragmaspec-disks.service"
-DISKS_WANTED = "/etc/systemd/system/sysinit.target.wants/pragmaspec-disks.service"
-
-DISKS_UNIT_TEXT = f"""\
-[Unit]
-Description=Further disks of this node
-DefaultDependencies=no
-Conflicts=shutdown.target
-After=local-fs.target
-Before=sysinit.target shutdown.target
-ConditionPathExists={DISKS_SCRIPT}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={DISKS_SCRIPT}
-
-[Install]
-WantedBy=sysinit.target
-"""
+_WANTED, _LINKED = DISKS.link
 
 DISKS_SCRIPT_TEXT = f"""\
 #!/bin/sh
@@ -164,28 +159,41 @@ if [ ! -r "$table" ]; then exit 0; fi
 if [ -r "$state/disks" ]; then release <"$state/disks"; fi
 while read -r name type mount; do set_up "$name" "$type" "$mount"; done <"$table"
 mkdir -p "$state" && cp "$table" "$state/disks"
-if [ -z "$root" ] && [ -d /run/systemd/system ] && [ -e {DISKS_UNIT} ] && [ ! -e {DISKS_WANTED} ]; then
-  mkdir -p {DISKS_WANTED.rpartition("/")[0]}
-  ln -s ../pragmaspec-disks.service {DISKS_WANTED}
+if [ -z "$root" ] && [ -d /run/systemd/system ] && [ -e {DISKS.unit} ] && [ ! -e {_WANTED} ]; then
+  mkdir -p {_WANTED.rpartition("/")[0]}
+  ln -s {_LINKED} {_WANTED}
 fi
 exit $status
 """
 
 
-def disks_table(node: Node) -> str:
+def disks_setup(node: Node) -> NodeSetup | None:
+    """Return the setup of the further disks of ``node``, or None if it has none."""
+    if not node.disks:
+        return None
+    table, unit, script = disks_table_file(node), unit_file(DISKS), script_file(DISKS, DISKS_SCRIPT_TEXT)
+    return NodeSetup(
+        script=DISKS,
+        files=(table, script, unit),
+        boot_command=_boot_command((table, unit, script)),
+        run_command=run_with_failure_noted(DISKS),
+    )
+
+
+def disks_table_file(node: Node) -> GuestFile:
     """Return the table of the disks of ``node``: serial number, file system, mount point or ``-``, outer mount points first."""
     disks = sorted(node.disks, key=lambda disk: (disk.mount, disk.name))
-    return "".join(f"{disk.name} {disk.format} {disk.mount or '-'}\n" for disk in disks)
+    lines = (f"{disk.name} {disk.format} {disk.mount or '-'}\n" for disk in disks)
+    return GuestFile(path=DISKS_TABLE, mode=ALL_READ, content="".join(lines))
 
 
-def disks_boot_command(node: Node) -> str:
-    """Return a command for ``sh -c`` that installs the script and its table, unless a live update has, and runs the script.
+def _boot_command(files: Iterable[GuestFile]) -> str:
+    """Return a command for ``sh -c`` that installs ``files``, unless a live update has, and runs the script.
 
     It fails for a file system whose programs are not installed yet: the script runs again after packages are.
     """
-    files = ((DISKS_TABLE, disks_table(node)), (DISKS_UNIT, DISKS_UNIT_TEXT), (DISKS_SCRIPT, DISKS_SCRIPT_TEXT))
     write = "".join(
         f"mkdir -p {path.rpartition('/')[0]}\n[ -e {path} ] || cat > {path} <<'PRAGMASPEC'\n{text}PRAGMASPEC\n"
-        for path, text in files
+        for path, text in ((file.path, file.content) for file in files)
     )
-    return f"{write}chmod 755 {DISKS_SCRIPT}\n{DISKS_SCRIPT} || true\n"
+    return f"{write}chmod 755 {DISKS.path}\n{DISKS.path} || true\n"

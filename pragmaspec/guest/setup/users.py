@@ -8,27 +8,15 @@ changes only accounts that it created, which it lists in a file of its own. Its 
 from collections.abc import Iterable
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.guest.guest_file import ROOT_ONLY, GuestFile
+from pragmaspec.guest.setup.scripts import NodeSetup, SetupScript, run_with_failure_noted, script_file, unit_file
 
-USERS_SCRIPT = "/usr/local/sbin/pragmaspec-users"
+USERS = SetupScript(
+    name="pragmaspec-users",
+    description="Users of this cluster",
+    ordering=("After=local-fs.target", "Before=ssh.service sshd.service"),
+)
 USERS_TABLE = "/etc/pragmaspec/users"
-USERS_UNIT = "/etc/systemd/system/pragmaspec-users.service"
-USERS_WANTED = "/etc/systemd/system/multi-user.target.wants/pragmaspec-users.service"
-
-USERS_UNIT_TEXT = f"""\
-[Unit]
-Description=Users of this cluster
-After=local-fs.target
-Before=ssh.service sshd.service
-ConditionPathExists={USERS_SCRIPT}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={USERS_SCRIPT}
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 USERS_SCRIPT_TEXT = f"""\
 #!/bin/sh
@@ -195,6 +183,19 @@ class ClusterUser(Frozen, frozen=True):
     ssh_keys: tuple[str, ...]
     sudo: bool = False
     login_shell: str | None = None
+
+
+def users_setup(users: tuple[ClusterUser, ...]) -> NodeSetup | None:
+    """Return the setup of ``users``, or None if there are none."""
+    if not users:
+        return None
+    files = (users_table_file(users), script_file(USERS, USERS_SCRIPT_TEXT), unit_file(USERS))
+    return NodeSetup(script=USERS, files=files, written=files, run_command=run_with_failure_noted(USERS))
+
+
+def users_table_file(users: Iterable[ClusterUser]) -> GuestFile:
+    """Return the table of ``users``."""
+    return GuestFile(path=USERS_TABLE, mode=ROOT_ONLY, content=users_table(users))
 
 
 def users_table(users: Iterable[ClusterUser]) -> str:

@@ -10,7 +10,7 @@ from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
 from pragmaspec.guest.contract.files import contract_files, login_files
 from pragmaspec.guest.keys import StackKey, host_key
-from pragmaspec.guest.setup.disks import DISKS_SCRIPT
+from pragmaspec.guest.setup.disks import DISKS
 from pragmaspec.resources import Disk, Mark, Node
 
 PLAIN = GuestSettings()
@@ -81,7 +81,7 @@ def test_disks_are_set_up_before_users_and_after_packages(cluster: GuestCluster,
         for node in (replace(each, disks=disks) for each in cluster.nodes[:2])
     )
     assert "data ext4 /data\n" in compute["bootcmd"][0][2]
-    assert compute["runcmd"] == [["sh", "-c", f"{DISKS_SCRIPT} || : >/run/pragmaspec-setup-failed"]]
+    assert compute["runcmd"] == [["sh", "-c", f"{DISKS.path} || : >/run/pragmaspec-setup-failed"]]
     assert len(frontend["bootcmd"]) == len(frontend["runcmd"]) == 2
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, guest_tar, live_tar
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.contract.files import GuestFile, live_files
+from pragmaspec.guest.contract.files import live_files
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.keys import StackKey
 
 

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from pragmaspec.guest.cloud_init.documents import user_data_text
 from pragmaspec.guest.cloud_init.seed import seed_files
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import GuestFile, contract_files, identity_files, live_files, login_files
+from pragmaspec.guest.contract.files import contract_files, identity_files, live_files, login_files
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.keys import StackKey, cluster_key, host_key, operator_key
-from pragmaspec.guest.setup.users import USERS_SCRIPT, USERS_TABLE, ClusterUser
+from pragmaspec.guest.setup.users import USERS, USERS_TABLE, ClusterUser
 from pragmaspec.resources import Disk, Mark
 
 PRIVATE = "PRIVATE KEY"
@@ -76,8 +77,8 @@ def test_a_cluster_with_users_gets_their_script(cluster: GuestCluster, stack_key
     table = "user ada 2001 sudo /bin/zsh\nkey ssh-ed25519 AAAA\nkey ssh-rsa CCCC\nuser grace 2002 - -\nkey ssh-ed25519 BBBB\n"
     for found in (by_path(live_files(mixed.nodes[1], mixed, stack_key)), by_path(seed_files(mixed.nodes[1], mixed, stack_key))):
         assert (found[USERS_TABLE].content, found[USERS_TABLE].mode) == (table, 0o600)
-        assert found[USERS_SCRIPT].mode == 0o755
-    assert USERS_SCRIPT in user_data_text(mixed.nodes[1], mixed, GuestSettings(), stack_key).partition("runcmd:")[2]
+        assert found[USERS.path].mode == 0o755
+    assert USERS.path in user_data_text(mixed.nodes[1], mixed, GuestSettings(), stack_key).partition("runcmd:")[2]
 
 
 def test_a_node_with_disks_gets_their_script(cluster: GuestCluster, stack_key: StackKey) -> None:

@@ -12,13 +12,14 @@ from pragmaspec.errors import ImageError
 from pragmaspec.guest.cloud_init.documents import user_data_text
 from pragmaspec.guest.cloud_init.seed import seed_files
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import GuestFile, live_files
+from pragmaspec.guest.contract.files import live_files
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.keys import StackKey
-from pragmaspec.guest.nat import NAT_SCRIPT
 from pragmaspec.guest.offline.detect import HOST_KEY_PATHS, PROBED_PATHS, FileKind, GuestSystem, guest_system
 from pragmaspec.guest.offline.files import OfflineFiles, offline_files
-from pragmaspec.guest.setup.disks import DISKS_SCRIPT, DISKS_TABLE, DISKS_WANTED
-from pragmaspec.guest.setup.users import USERS_SCRIPT, USERS_TABLE, USERS_WANTED, ClusterUser
+from pragmaspec.guest.setup.disks import DISKS, DISKS_TABLE
+from pragmaspec.guest.setup.nat import NAT
+from pragmaspec.guest.setup.users import USERS, USERS_TABLE, ClusterUser
 from pragmaspec.resources import Disk
 from tests.guest.conftest import make_cluster
 
@@ -56,7 +57,7 @@ def by_path(wanted: OfflineFiles) -> dict[str, GuestFile]:
 @pytest.mark.parametrize("family", sorted(SYSTEMS))
 def test_files_of_each_family(family: str, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
     """Files that are the same on all systems are covered by the golden directories of the seed."""
-    known = (*EVERYWHERE, NAT_SCRIPT)
+    known = (*EVERYWHERE, NAT.path)
     system = guest_system(SYSTEMS[family])
     for number, name in enumerate(("frontend", "compute")):
         wanted = written(system, stack_key, number)
@@ -85,11 +86,14 @@ def test_disks_are_set_up_at_every_boot(family: str, number: int, stack_key: Sta
     files = by_path(wanted)
     assert files[DISKS_TABLE].content == "data ext4 /data\n"
     if family == "redhat-6":
-        nat = f"exec {NAT_SCRIPT}\n"
-        expected = f"#!/bin/sh\n{DISKS_SCRIPT}\n{nat}" if number == 0 else f"#!/bin/sh\nexec {DISKS_SCRIPT}\n"
+        nat = f"exec {NAT.path}\n"
+        expected = f"#!/bin/sh\n{DISKS.path}\n{nat}" if number == 0 else f"#!/bin/sh\nexec {DISKS.path}\n"
         assert files["/sbin/ifup-local"].content == expected
     else:
-        assert (DISKS_WANTED, "../pragmaspec-disks.service") in wanted.links
+        assert (
+            "/etc/systemd/system/sysinit.target.wants/pragmaspec-disks.service",
+            "../pragmaspec-disks.service",
+        ) in wanted.links
 
 
 @pytest.mark.parametrize("family", ["debian-networkd", "redhat-6"])
@@ -100,9 +104,12 @@ def test_users_are_set_up_at_every_boot(family: str, stack_key: StackKey) -> Non
     files = by_path(wanted)
     assert files[USERS_TABLE].content.startswith("user ada 2001 ")
     if family == "redhat-6":
-        assert files["/sbin/ifup-local"].content == f"#!/bin/sh\nexec {USERS_SCRIPT}\n"
+        assert files["/sbin/ifup-local"].content == f"#!/bin/sh\nexec {USERS.path}\n"
     else:
-        assert (USERS_WANTED, "../pragmaspec-users.service") in wanted.links
+        assert (
+            "/etc/systemd/system/multi-user.target.wants/pragmaspec-users.service",
+            "../pragmaspec-users.service",
+        ) in wanted.links
 
 
 def test_packages_are_left_to_cloud_init(stack_key: StackKey) -> None:

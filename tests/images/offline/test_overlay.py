@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.offline.detect import GuestSystem
 from pragmaspec.guest.offline.files import OfflineFiles
 from pragmaspec.images.formats.qemu_img import set_backing_path

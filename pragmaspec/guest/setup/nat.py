@@ -6,32 +6,14 @@ later. Images with neither run it once their interfaces are up.
 """
 
 from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.guest.guest_file import ALL_READ, GuestFile
+from pragmaspec.guest.setup.scripts import NodeSetup, SetupScript, script_file, unit_file
 from pragmaspec.resources import Node
 
-NAT_SCRIPT = "/usr/local/sbin/pragmaspec-nat"
-NAT_UNIT = "/etc/systemd/system/pragmaspec-nat.service"
-NAT_SYSCTL = "/etc/sysctl.d/90-pragmaspec.conf"
-NAT_ENABLE_COMMAND = (
-    "mkdir -p /etc/systemd/system/multi-user.target.wants"
-    " && ln -sf ../pragmaspec-nat.service /etc/systemd/system/multi-user.target.wants/pragmaspec-nat.service"
+NAT = SetupScript(
+    name="pragmaspec-nat", description="Gateway for the private network of this cluster", ordering=("After=network.target",)
 )
-
-UNIT_TEXT = f"""\
-[Unit]
-Description=Gateway for the private network of this cluster
-After=network.target
-ConditionPathExists={NAT_SCRIPT}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={NAT_SCRIPT}
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-SYSCTL_TEXT = "net.ipv4.ip_forward = 1\n"
+_SYSCTL = GuestFile(path="/etc/sysctl.d/90-pragmaspec.conf", mode=ALL_READ, content="net.ipv4.ip_forward = 1\n")
 
 _SCRIPT = """\
 #!/bin/sh
@@ -80,11 +62,19 @@ fi
 """
 
 
-def nat_boot_command(script: str) -> str:
-    """Return a command for ``sh -c`` that installs ``script`` and runs it."""
-    directory = NAT_SCRIPT.rpartition("/")[0]
-    write = f"mkdir -p {directory}\ncat > {NAT_SCRIPT} <<'PRAGMASPEC'\n{script}PRAGMASPEC\n"
-    return f"{write}chmod 755 {NAT_SCRIPT}\nexec {NAT_SCRIPT}\n"
+def nat_setup(node: Node, cluster: GuestCluster) -> NodeSetup | None:
+    """Return the setup of ``node`` as the gateway, or None if it is a compute or has no public address."""
+    text = nat_script(node, cluster)
+    if text is None:
+        return None
+    return NodeSetup(
+        script=NAT,
+        files=(script_file(NAT, text),),
+        settings=(_SYSCTL,),
+        written=(unit_file(NAT), _SYSCTL),
+        boot_command=_boot_command(text),
+        run_command=_enable_command(),
+    )
 
 
 def nat_script(node: Node, cluster: GuestCluster) -> str | None:
@@ -93,3 +83,15 @@ def nat_script(node: Node, cluster: GuestCluster) -> str | None:
     if node.role != "frontend" or public is None:
         return None
     return _SCRIPT.replace("@PRIVATE@", cluster.allocation.private.cidr).replace("@MAC@", public.mac.lower())
+
+
+def _boot_command(text: str) -> str:
+    """Return a command for ``sh -c`` that installs the script and runs it."""
+    directory = NAT.path.rpartition("/")[0]
+    write = f"mkdir -p {directory}\ncat > {NAT.path} <<'PRAGMASPEC'\n{text}PRAGMASPEC\n"
+    return f"{write}chmod 755 {NAT.path}\nexec {NAT.path}\n"
+
+
+def _enable_command() -> str:
+    path, target = NAT.link
+    return f"mkdir -p {path.rpartition('/')[0]} && ln -sf {target} {path}"

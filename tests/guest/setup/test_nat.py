@@ -3,7 +3,8 @@ import subprocess
 from msgspec.structs import replace
 
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SCRIPT, UNIT_TEXT, nat_boot_command, nat_script
+from pragmaspec.guest.setup.nat import NAT, nat_script, nat_setup
+from pragmaspec.guest.setup.scripts import unit_text
 
 
 def test_computes_and_frontends_without_public_address_are_no_gateways(cluster: GuestCluster) -> None:
@@ -16,12 +17,13 @@ def test_the_script_contains_network_and_mac_address(cluster: GuestCluster) -> N
     assert script is not None
     assert "private=10.22.0.0/16\npublic_mac=52:54:00:ff:00:01\n" in script
     assert "@" not in script
-    assert f"ExecStart={NAT_SCRIPT}\n" in UNIT_TEXT
+    assert f"ExecStart={NAT.path}\n" in unit_text(NAT)
 
 
 def test_the_shell_accepts_the_scripts(cluster: GuestCluster) -> None:
-    script = nat_script(cluster.frontend, cluster) or ""
-    for text in (script, nat_boot_command(script), NAT_ENABLE_COMMAND):
+    setup = nat_setup(cluster.frontend, cluster)
+    assert setup is not None
+    for text in (setup.files[0].content, setup.boot_command, setup.run_command):
         subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
