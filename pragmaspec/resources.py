@@ -178,6 +178,8 @@ class SizeRequest(Frozen, frozen=True):
     memory_mib: int = 0
     disk_bytes: int = 0
     flavor: str = ""
+    devices: tuple[tuple[str, int], ...] = ()
+    """Pairs of a device's alias and the number of these devices, by alias."""
 
 
 ANY_SIZE = SizeRequest()
@@ -197,6 +199,16 @@ class Disk(Frozen, frozen=True):
     """Absolute path of its mount point; empty: not mounted."""
     volume: str = ""
     """Name of a :class:`Volume` of the same site; empty: the disk is created and removed with its node."""
+
+
+class NodeDevice(Frozen, frozen=True):
+    """A device of the site's hosts that a node has for itself."""
+
+    alias: str
+    """The name by which the spec requests such devices."""
+    address: str = ""
+    """The site's identifier of the device, such as the PCI address ``0000:41:00.0``; empty: it comes with the node's flavor, or
+    is chosen once the node is to run."""
 
 
 class Volume(Frozen, frozen=True, tag_field="kind", tag="volume"):
@@ -267,6 +279,8 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     cpu: str = ""
     """Its processor: ``host``, a level such as ``x86-64-v2``, or a model of the site; empty: the site decides, as it did before
     processors were recorded."""
+    devices: tuple[NodeDevice, ...] = ()
+    """Devices of the site's hosts, by alias."""
 
     @property
     def address(self) -> str:

@@ -116,6 +116,8 @@ class LibvirtSite(SiteBase, frozen=True, tag="libvirt"):
     """The machine that downloads publicly available images: see :mod:`pragmaspec.planning.images.routes`."""
     neighbourhood: str | None = None
     """Sites with the same value are hosts of one administration on one network, which copy images from each other."""
+    devices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """By alias: PCI addresses (``0000:41:00.0``), and kinds of PCI devices as ``vendor:product`` (``10de:20b0``)."""
 
     @property
     def over_ssh(self) -> bool:
@@ -193,6 +195,8 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     images: tuple[SimulatedImage, ...] = ()
     processors: tuple[str, ...] = PROCESSOR_LEVELS
     """The processors that machines may have; empty: not reported."""
+    devices: tuple[tuple[str, int], ...] = ()
+    """Pairs of a device's alias and the number of these devices; those of flavors are not limited."""
 
     @property
     def default_processor(self) -> str:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest, user_digests
 from pragmaspec.planning.allocation.allocator import node_name
+from pragmaspec.planning.allocation.device_requests import requested_devices
 from pragmaspec.planning.allocation.flavors import SizeChooser
 from pragmaspec.planning.allocation.node_addresses import NodeAddresses
 from pragmaspec.planning.impact import FIELD_IMPACT, node_impact
@@ -183,6 +184,8 @@ class _NodeFactory:
             node = replace(node, **self._sizes.size(name, address, nodes, image)._asdict())
         if nodes.disks:
             node = replace(node, disks=node_disks(nodes.disks, name, None if group == "frontend" else index))
+        if nodes.devices:
+            node = replace(node, devices=requested_devices(nodes, recorded))
         return recorded if recorded == node else node
 
     def rebuilt(self, node: Node) -> Node:

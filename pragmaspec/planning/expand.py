@@ -198,6 +198,7 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
         where=loaded.where(("clusters", name, *entry.path)),
         disks=tuple(_disk(each, disk) for each, disk in nodes.disks.items()),
         cpu=nodes.cpu or cluster.cpu or "",
+        devices=tuple(sorted(nodes.devices.items())),
     )
 
 

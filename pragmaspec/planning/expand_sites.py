@@ -38,6 +38,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             bridge=model.bridge,
             fetch=model.fetch,
             neighbourhood=model.neighbourhood,
+            devices=tuple(sorted(model.devices.items())),
         )
     if not isinstance(model, SimulatedSiteModel):
         return _external(loaded, name, model, common)
@@ -57,6 +58,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         flavors=None if model.flavors is None else tuple(_flavor(*entry) for entry in sorted(model.flavors.items())),
         quotas=_quotas(model.quotas),
         processors=PROCESSOR_LEVELS if model.processors is None else model.processors,
+        devices=tuple(sorted(model.devices.items())),
         images=tuple(SimulatedImage(**image.model_dump()) for image in model.images),
     )
 

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from pragmaspec.planning.allocation.device_requests import devices_impact
 from pragmaspec.planning.plan import Impact
 from pragmaspec.planning.storage.disks import disks_impact
 from pragmaspec.resources import Node
@@ -16,6 +17,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "first_boot": "rebuild",
     "cloud_init": "rebuild",  # its files are written before the first boot
     "firmware": "reboot",  # the disk is kept: only an image that supports both can change
+    "devices": "reboot",  # another name of the same device has no effect, see below
     "disks": "reboot",  # attaching and detaching; growing and mounting are live, see below
     "autostart": "live",
     "flavor": "reboot",
@@ -49,6 +51,8 @@ def node_impact(before: Node, after: Node, fields: tuple[str, ...]) -> Impact:
 def _field_impact(name: str, before: Node, after: Node) -> Impact:
     if name == "disks":
         return disks_impact(before, after)
+    if name == "devices":
+        return devices_impact(before, after)
     return "reboot" if name == "nics" and _only_reattached(before, after) else FIELD_IMPACT[name]
 
 
@@ -62,6 +66,7 @@ FIELD_LABELS = {
     "cpu": "processor",
     "memory_mib": "memory",
     "disk_bytes": "disk",
+    "devices": "devices",
     "disks": "further disks",
     "image": "image",
     "nics": "network interfaces",

@@ -41,6 +41,26 @@ class PoolUse(Frozen, frozen=True):
     address: str | None = None
 
 
+class HostDevice(Frozen, frozen=True):
+    """A device of the site's hosts that a machine can have for itself."""
+
+    address: str
+    """The site's identifier, such as the PCI address ``0000:41:00.0``."""
+    aliases: tuple[str, ...] = ()
+    """The names by which specs request it; none: the site no longer offers it."""
+    description: str = ""
+    """For people: the model of the device."""
+    problem: str = ""
+    """The reason why no machine can have it, as the end of a sentence ("has no IOMMU group"); empty: one can."""
+
+
+class ExclusiveUse(PoolUse, frozen=True):
+    """A device that one machine has for itself; ``value`` is its address."""
+
+    running: bool = True
+    """False: the machine is off, and needs the device to start."""
+
+
 QuotaBasis = Literal[
     "cluster",
     "network",
@@ -203,6 +223,12 @@ class Inventory(Frozen, frozen=True):
     """The processors that machines may have; None: not reported."""
     default_processor: str = ""
     """The processor of new machines whose spec names none; empty: the site decides."""
+    device_aliases: tuple[str, ...] = ()
+    """The names by which specs request devices of hosts; none: the site passes none through, except with flavors."""
+    host_devices: tuple[HostDevice, ...] = ()
+    """The devices with these names, and those that machines with our marks use, by address."""
+    device_uses: tuple[ExclusiveUse, ...] = ()
+    """The uses of all devices of hosts, by machines of any owner that are running or off."""
 
 
 Repair = Literal["define", "live", "restart"]

@@ -22,6 +22,8 @@ from pragmaspec.planning.actions import (
 )
 from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.allocation.capacity import shortages
+from pragmaspec.planning.allocation.device_requests import lacks_devices
+from pragmaspec.planning.allocation.devices import DeviceChooser
 from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
 from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
 from pragmaspec.planning.allocation.processors import processor_problems, with_default_processors
@@ -203,6 +205,7 @@ class _Target:
         self._replaced = replaced_nodes(self._state, request)
         self._recorded = recorded_clusters(self._state, self._replaced)
         self._made_anew = refreshed.gone | refreshed.never_created | self._replaced
+        self._devices: dict[str, DeviceChooser] = {}
         self._desired: list[Desired] = []
         self._pending: list[PendingChange] = []
         self._problems: list[Problem] = []
@@ -222,6 +225,7 @@ class _Target:
             if wanted.cluster(name) is None:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
         self._choose_processors()
+        self._choose_devices()
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
         self._problems += unsupported_disk_problems(self._desired, wanted.sites)
@@ -239,6 +243,12 @@ class _Target:
         for site, inventory in self._inventories.items():
             if inventory.default_processor:
                 self._desired = list(with_default_processors(self._desired, site, inventory, self._state, self._made_anew))
+
+    def _choose_devices(self) -> None:
+        if any(nodes.devices for cluster in self._clusters for _, named in cluster.sets for nodes in named.variants):
+            for site, inventory in self._inventories.items():
+                self._devices[site] = DeviceChooser(site, inventory, self._state)
+                self._desired = self._devices[site].chosen(self._desired)
 
     def _allocators(self) -> dict[str, Allocator]:
         return {
@@ -292,6 +302,8 @@ class _Target:
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
                 selected = selected_addresses(self._resources(), known, self._request)
                 self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, selected)
+                if site.name in self._devices:
+                    self._problems += self._devices[site.name].problems(selected)
 
     def _resources(self) -> Iterator[Resource]:
         """Yield everything desired or recorded."""
@@ -442,7 +454,7 @@ def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> boo
     disk_bytes = nodes.disk_bytes or image.virtual_size_bytes
     if nodes.disks and needs_more_disks(nodes.disks, node):
         return True
-    if nodes.cpu not in ("", node.cpu):
+    if nodes.cpu not in ("", node.cpu) or (nodes.devices and lacks_devices(nodes, node)):
         return running
     starts = running and (not node.running or image.firmware != node.firmware)
     if node.flavor or nodes.flavor:

@@ -96,6 +96,8 @@ class WantedNodes(Frozen, frozen=True):
 
     cpu: str = ""
     """Its processor; empty: the recorded one, or the site's default."""
+    devices: tuple[tuple[str, int], ...] = ()
+    """Pairs of a device's alias and the number of these devices, by alias."""
 
     def at(self, index: int) -> "WantedNodes":
         """Return the settings of one node."""

@@ -83,6 +83,7 @@ def _node_json(node: Node) -> JsonObject:
         "requested": to_plain(node.requested) if node.flavor else None,
         **fields_json(node, "disks"),
         "cpu": node.cpu or None,
+        "devices": [fields_json(device, "alias", "address") for device in node.devices],
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pragmaspec.frozen import Frozen, to_plain
 from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, resource_json
-from pragmaspec.report.plan.differences import grant_text
+from pragmaspec.report.plan.differences import devices_text, grant_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
@@ -146,13 +146,14 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                     Cell(text=str(node.cpus), right=True),
                     Cell(text=memory(node.memory_mib), right=True),
                     Cell(text=size(node.disk_bytes), right=True),
+                    Cell(text=devices_text(node.devices)),
                     Cell(text=private.address if private else ""),
                     Cell(text=public.address if public else ""),
                     Cell(text=images.get(node.image, node.image[:16])),
                     Cell(text=record.problem.split("\n", 1)[0], tone="danger"),
                 )
             )
-    head = ("node", "status", "flavor", "cpus", "memory", "disk", "private", "public", "image", "problem")
+    head = ("node", "status", "flavor", "cpus", "memory", "disk", "devices", "private", "public", "image", "problem")
     return lines_text(table(head, rows, style))
 
 

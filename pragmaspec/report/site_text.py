@@ -119,7 +119,17 @@ def _pool_lines(site: Site, inventory: Inventory, style: Style) -> list[str]:
     if inventory.processors:
         named = (f"{each} (default)" if each == inventory.default_processor else each for each in inventory.processors)
         lines.append(f"  processors {', '.join(named)}")
+    lines += (f"  devices {alias}: {_device_numbers(alias, inventory)}" for alias in inventory.device_aliases)
     return [style.safe(line) for line in lines]
+
+
+def _device_numbers(alias: str, inventory: Inventory) -> str:
+    """Return ``1 of 2 free``, with the number of those that cannot be used."""
+    used = {use.value for use in inventory.device_uses}
+    here = [device for device in inventory.host_devices if alias in device.aliases]
+    free = [device for device in here if not device.problem and device.address not in used]
+    unusable = sum(bool(device.problem) for device in here)
+    return f"{len(free)} of {len(here)} free" + (f", {unusable} unusable" if unusable else "")
 
 
 def _capacity_use_row(use: CapacityUse) -> Row:
@@ -163,6 +173,7 @@ def _site_json(view: SiteView) -> JsonObject:
             "flavors": None if inventory.flavors is None else [_flavor_json(each) for each in inventory.flavors],
             "processors": to_plain(inventory.processors),
             "default_processor": inventory.default_processor or None,
+            **fields_json(inventory, "device_aliases", "host_devices", "device_uses"),
             "quotas": [fields_json(each, "kind", "limit", "used", "users") for each in inventory.quotas],
         }
     return document

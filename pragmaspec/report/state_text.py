@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pragmaspec.frozen import to_plain
 from pragmaspec.report.json_forms import JsonObject, fields_json, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
-from pragmaspec.report.plan.differences import disk_text, flavor_choice_text, grant_text, network_text
+from pragmaspec.report.plan.differences import devices_text, disk_text, flavor_choice_text, grant_text, network_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, column_widths, format_row, lines_text, table
 from pragmaspec.resources import STANDARD_MTU, Allocation, Node, StagedImage, Volume
@@ -42,6 +42,8 @@ def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterat
     yield "cpus", str(node.cpus)
     if node.cpu:
         yield "processor", node.cpu
+    if node.devices:
+        yield "devices", devices_text(node.devices)
     yield "memory", memory(node.memory_mib)
     yield "disk", size(node.disk_bytes)
     for disk in node.disks:

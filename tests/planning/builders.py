@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import PlanError, Where
 from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.observed import (
+    HostDevice,
     Inventory,
     Observations,
     ObservedAllocation,
@@ -38,6 +39,8 @@ ROOMY = Inventory(
     cpus_per_node=64,
     public=PublicPool(network="default", cidr="192.168.122.0/24", gateway="192.168.122.1", dns=("192.168.122.1",)),
     processors=("host", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "EPYC-Milan"),
+    device_aliases=("gpu",),
+    host_devices=tuple(HostDevice(address=f"0000:4{index}:00.0", aliases=("gpu",)) for index in range(1, 5)),
 )
 EMPTY = State(lineage=LINEAGE)
 

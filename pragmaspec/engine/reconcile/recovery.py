@@ -158,4 +158,14 @@ def _same_request(action: Action, record: Record) -> bool:
 
 
 def _request(node: Node) -> tuple[object, ...]:
-    return (node.cpus, node.memory_mib, node.disk_bytes, node.image, node.nics, node.first_boot, node.flavor, node.disks)
+    return (
+        node.cpus,
+        node.memory_mib,
+        node.disk_bytes,
+        node.image,
+        node.nics,
+        node.first_boot,
+        node.flavor,
+        node.disks,
+        node.devices,
+    )

@@ -40,7 +40,13 @@ class Needs(NamedTuple):
             flavor.cpus >= self.nodes.cpus
             and flavor.memory_mib >= self.memory_mib
             and (not flavor.disk_bytes or flavor.disk_bytes >= self.disk_bytes)
+            and (not self.nodes.devices or not any(missing for _, missing in self.missing_devices(flavor)))
         )
+
+    def missing_devices(self, flavor: Flavor) -> list[tuple[str, int]]:
+        """Return the number of requested devices of each alias that ``flavor`` lacks, 0 if it has them."""
+        has = dict(flavor.devices)
+        return [(alias, max(0, count - has.get(alias, 0))) for alias, count in self.nodes.devices]
 
 
 def no_flavors(needs: Needs, site: str) -> Problem:
@@ -129,7 +135,8 @@ def _request(needs: Needs) -> str:
     if needs.disk_bytes:
         of_image = "" if nodes.disk_bytes == needs.disk_bytes else f" for image {nodes.image}"
         parts.append(f"a disk of {format_size(needs.disk_bytes)}{of_image}")
-    return joined(parts)
+    parts += (f"{count} {alias}" for alias, count in nodes.devices)
+    return joined(parts, len(parts))
 
 
 def _deficits(flavor: Flavor, needs: Needs) -> list[tuple[float, str]]:
@@ -140,8 +147,11 @@ def _deficits(flavor: Flavor, needs: Needs) -> list[tuple[float, str]]:
         (memory_mib, flavor.memory_mib, f"{format_size(max(0, memory_mib - flavor.memory_mib) * _MIB)} of memory"),
         (disk_bytes, flavor.disk_bytes or disk_bytes, f"{format_size(max(0, disk_bytes - flavor.disk_bytes))} of disk"),
     ]
-    return [(1 - has / needed, text) for needed, has, text in amounts if needed > has]
+    counts = dict(needs.nodes.devices)
+    devices = [(counts[alias], counts[alias] - missing, f"{missing} {alias}") for alias, missing in needs.missing_devices(flavor)]
+    return [(1 - has / needed, text) for needed, has, text in (*amounts, *devices) if needed > has]
 
 
 def _shortage(flavor: Flavor, needs: Needs) -> str:
-    return joined([text for _, text in _deficits(flavor, needs)])
+    missing = [text for _, text in _deficits(flavor, needs)]
+    return joined(missing, len(missing))

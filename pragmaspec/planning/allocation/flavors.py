@@ -31,7 +31,9 @@ class Size(NamedTuple):
 
 def size_request(nodes: WantedNodes) -> SizeRequest:
     """Return the request of one role."""
-    return SizeRequest(cpus=nodes.cpus, memory_mib=nodes.memory_mib, disk_bytes=nodes.disk_bytes or 0, flavor=nodes.flavor)
+    return SizeRequest(
+        cpus=nodes.cpus, memory_mib=nodes.memory_mib, disk_bytes=nodes.disk_bytes or 0, flavor=nodes.flavor, devices=nodes.devices
+    )
 
 
 def flavor_order(flavor: Flavor) -> tuple[int, int, int, int, int, str]:
@@ -55,6 +57,7 @@ def _is_requested(nodes: WantedNodes, request: SizeRequest) -> bool:
         and nodes.memory_mib == request.memory_mib
         and (nodes.disk_bytes or 0) == request.disk_bytes
         and nodes.flavor == request.flavor
+        and nodes.devices == request.devices
     )
 
 
@@ -136,6 +139,7 @@ class SizeChooser:
             cpus=before.cpus,
             memory_mib=before.memory_mib,
             disk_bytes=0 if any_disk else before.disk_bytes,
+            devices=before.requested.devices if offered is None else offered.devices,
         )
         needs = Needs.of(before.name, nodes, image)
         return _size_of(has, needs) if needs.fit(has) else None
@@ -196,4 +200,5 @@ def _is_reduced(before: SizeRequest, after: SizeRequest) -> bool:
         or after.memory_mib < before.memory_mib
         or after.disk_bytes < before.disk_bytes
         or bool(before.flavor and not after.flavor)
+        or any(dict(after.devices).get(alias, 0) < count for alias, count in before.devices)
     )

@@ -9,11 +9,19 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import CapacityUse, Inventory, Observations, ObservedAllocation, ObservedNode, PoolUse
+from pragmaspec.planning.observed import (
+    CapacityUse,
+    ExclusiveUse,
+    Inventory,
+    Observations,
+    ObservedAllocation,
+    ObservedNode,
+    PoolUse,
+)
 from pragmaspec.planning.wanted import Move
 from pragmaspec.state_model import State
 
-_Use = TypeVar("_Use", CapacityUse, PoolUse)
+_Use = TypeVar("_Use", CapacityUse, PoolUse, ExclusiveUse)
 
 
 def recorded_addresses(state: State) -> dict[str, str]:
@@ -70,6 +78,7 @@ def by_recorded_address(inventory: Inventory, state: State, site: str) -> Invent
         vlans=_readdressed(inventory.vlans, addresses, state.lineage),
         cidrs=_readdressed(inventory.cidrs, addresses, state.lineage),
         volumes=_readdressed(inventory.volumes, addresses, state.lineage),
+        device_uses=_readdressed(inventory.device_uses, addresses, state.lineage),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import libvirt
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
+from pragmaspec.providers.libvirt.device_errors import device_failure
 from pragmaspec.providers.libvirt.host_advice import host_advice
 from pragmaspec.typing import override
 
@@ -167,6 +168,9 @@ def message_of(error: libvirt.libvirtError) -> str:
 def _translation(kind: ErrorKind, message: str) -> Translation:
     """The translation of a failure of ``kind``, with advice about the host where ``message`` names a known cause."""
     translation = TRANSLATIONS[kind]
+    failure = device_failure(message)
+    if failure is not None:
+        return Translation(*failure)
     advice = host_advice(message) if kind in _VAGUE else ""
     if not advice:
         return translation

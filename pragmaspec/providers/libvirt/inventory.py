@@ -14,6 +14,7 @@ from pragmaspec.providers.libvirt.domains.firmware import offered_firmware
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains
 from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_devices import device_inventory
 from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, host_bridge, list_networks, site_mtu
 from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries, entry_holder, leases
 
@@ -56,6 +57,7 @@ def take_inventory(host: Host) -> Inventory:
         devices=_devices(host),
         firmware=offered_firmware(host)[0],
         volumes=tuple(_volume_uses(host, volumes)),
+        **device_inventory(host, machines)._asdict(),
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError
+from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.objects import SimulatedMachine
 from pragmaspec.providers.simulated.site_images import require_site_image
@@ -35,6 +36,8 @@ def definition_of(request: BootRequest) -> str:
         definition = (*definition, node.firmware)
     if node.cpu:
         definition = (*definition, "cpu", node.cpu)
+    if node.devices:
+        definition = (*definition, "devices", device_addresses(node))
     return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
@@ -104,6 +107,7 @@ def booted_machine(
         flavor=node.flavor,
         nics=sum(nic.network != "public" for nic in node.nics),
         cpu=node.cpu,
+        devices=device_addresses(node),
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)

@@ -68,6 +68,8 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
 
     cpu: str = ""
     """Its processor; empty: not named."""
+    devices: tuple[str, ...] = ()
+    """Addresses of the host's devices that it has for itself, sorted."""
 
     @property
     def total_disk_bytes(self) -> int:

@@ -20,6 +20,7 @@ from pragmaspec.providers.base import (
     VolumeStorage,
 )
 from pragmaspec.providers.simulated.claims import claim, new_grant, release_digest, release_grant, release_image
+from pragmaspec.providers.simulated.devices import check_devices
 from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
 from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
@@ -172,6 +173,7 @@ class SimulatedProvider(
             after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
             check_flavor(self._site, before, request.node)
             check_processor(self._site, before, request.node)
+            check_devices(world, self._site, before, after)
             check_capacity(world, self._site, before, after)
             check_machine_quotas(world, self._site, before, after)
             if after != before:

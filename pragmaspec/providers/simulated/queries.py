@@ -16,6 +16,7 @@ from pragmaspec.planning.observed import (
     SiteIdentity,
     StoredImage,
 )
+from pragmaspec.providers.simulated.devices import device_uses, host_devices
 from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, SimulatedVolume, describe_owner
 from pragmaspec.providers.simulated.quotas import site_quotas
 from pragmaspec.providers.simulated.shared_world import in_memory
@@ -68,6 +69,9 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         volumes=tuple(_taken(volume.name, volume) for volume in world.volumes.values()),
         processors=site.processors or None,
         default_processor=site.default_processor,
+        device_aliases=tuple(alias for alias, _ in site.devices),
+        host_devices=host_devices(world, site),
+        device_uses=device_uses(world),
     )
 
 

@@ -1,5 +1,6 @@
 """Short descriptions of the differences between two versions of a resource: ``memory 1 GiB → 2 GiB``."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from pragmaspec.planning.storage.disks import disk_differences
@@ -10,6 +11,7 @@ from pragmaspec.resources import (
     Network,
     Nic,
     Node,
+    NodeDevice,
     PublicGrant,
     Readiness,
     Resource,
@@ -49,6 +51,7 @@ def size_request_text(request: SizeRequest) -> str:
     parts += [counted(request.cpus, "cpu")] if request.cpus else []
     parts += [memory(request.memory_mib)] if request.memory_mib else []
     parts += [f"{size(request.disk_bytes)} disk"] if request.disk_bytes else []
+    parts += (f"{count} {alias}" for alias, count in request.devices)
     return ", ".join(parts) or "any"
 
 
@@ -92,6 +95,8 @@ def _size(before: Node, after: Node) -> Iterator[str]:
         yield f"cpus {before.cpus} → {after.cpus}"
     if before.cpu != after.cpu:
         yield f"processor {before.cpu or 'unnamed'} → {after.cpu or 'unnamed'}"
+    if before.devices != after.devices:
+        yield f"devices {devices_text(before.devices) or 'none'} → {devices_text(after.devices) or 'none'}"
     if before.memory_mib != after.memory_mib:
         yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
     if before.disk_bytes != after.disk_bytes:
@@ -102,6 +107,19 @@ def disk_text(disk: Disk) -> str:
     """Return ``disk scratch 100 GiB at /scratch``, ``volume home 100 GiB``."""
     name = f"volume {disk.volume}" if disk.volume else f"disk {disk.name}"
     return f"{name} {size(disk.size_bytes)}{f' at {disk.mount}' if disk.mount else ''}"
+
+
+def devices_text(devices: tuple[NodeDevice, ...]) -> str:
+    """Return ``gpu 0000:41:00.0, 2 nic``: addresses, or the number of devices without one."""
+    chosen: defaultdict[str, list[str]] = defaultdict(list)
+    for device in devices:
+        chosen[device.alias].append(device.address)
+    parts = []
+    for alias, addresses in chosen.items():
+        known = [address for address in addresses if address]
+        parts += [f"{alias} {' '.join(known)}"] if known else []
+        parts += [f"{len(addresses) - len(known)} {alias}"] if len(known) < len(addresses) else []
+    return ", ".join(parts)
 
 
 def _disk(before: Disk | None, after: Disk | None) -> str:

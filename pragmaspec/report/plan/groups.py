@@ -152,5 +152,6 @@ def _node_appearance(node: Node) -> object:
         node.flavor,
         node.requested,
         node.cpu,
+        tuple(device.alias for device in node.devices),
         tuple(replace(disk, volume=str(bool(disk.volume))) for disk in node.disks),
     )

@@ -7,7 +7,7 @@ from pragmaspec.planning.actions import ALREADY_STAGED, OBVIOUS_REASONS
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import changed_fields_text
 from pragmaspec.planning.plan import Action, Drift, Impact, Plan
-from pragmaspec.report.plan.differences import differences, disk_text, flavor_choice_text, grant_text, network_text
+from pragmaspec.report.plan.differences import devices_text, differences, disk_text, flavor_choice_text, grant_text, network_text
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import PlanLine
 from pragmaspec.report.style import Tone
@@ -162,6 +162,7 @@ def _node_details(node: Node, *, with_disk: bool, default_processor: str = "") -
     parts += [counted(node.cpus, "cpu"), memory(node.memory_mib)]
     if not with_disk and node.cpu != default_processor:
         parts.append(node.cpu)
+    parts += [devices_text(node.devices)] if node.devices else []
     if with_disk:
         parts.append(f"{size(node.disk_bytes)} disk")
         parts += map(disk_text, node.own_disks)

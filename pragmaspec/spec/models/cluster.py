@@ -23,7 +23,9 @@ from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
 from pragmaspec.spec.models.site import (
     DEVICE_PATTERN,
+    DEVICES_MAX,
     FLAVOR_PATTERN,
+    OBJECT_PATTERN,
     PROCESSOR_ADVICE,
     PROCESSOR_PATTERN,
     LibvirtSiteModel,
@@ -83,6 +85,15 @@ class RoleModel(Model):
         default_factory=dict,
         description="Further disks of each node, by name.",
         examples=[{"scratch": {"size": "100 GiB", "mount": "/scratch"}}],
+        json_schema_extra={"additionalProperties": False},
+    )
+    devices: dict[
+        Annotated[str, text(OBJECT_PATTERN, "write the alias of a device of the site, such as gpu")],
+        Annotated[int, integer(1, DEVICES_MAX)],
+    ] = Field(
+        default_factory=dict,
+        description="Number of devices of the site's hosts that each node has for itself, by the alias that the site defines.",
+        examples=[{"gpu": 1}],
         json_schema_extra={"additionalProperties": False},
     )
     flavor: Annotated[str | None, text(FLAVOR_PATTERN, "write the name of a flavor of the site, such as m1.small")] = Field(

@@ -7,10 +7,11 @@ from pydantic import ConfigDict, Field, model_validator
 
 from pragmaspec.spec.fields.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.fields.libvirt_uri import libvirt_uri
+from pragmaspec.spec.fields.pci_device import pci_device
 from pragmaspec.spec.fields.public_network import public_network_errors
 from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, number, text
 from pragmaspec.spec.fields.url import path_field
-from pragmaspec.spec.models.base import Model
+from pragmaspec.spec.models.base import Model, OneOrMore
 from pragmaspec.spec.value_errors import part_errors, value_error
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
@@ -20,6 +21,8 @@ _QUOTA_MAX = 1_000_000_000
 PROCESSOR_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 PROCESSOR_ADVICE = "write host, a level such as x86-64-v2, or the name of a model; the number of CPUs is `cpus`"
 FLAVOR_PATTERN = r"^[!-~]([ -~]{0,253}[!-~])?$"
+DEVICES_MAX = 64
+"""Largest number of devices of one alias that a machine can have."""
 OBJECT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
@@ -176,6 +179,16 @@ class LibvirtSiteModel(SiteOptions):
         "other, so that this machine uploads each image only once. Requires a `qemu+ssh` URI. Default: none.",
         examples=["campus"],
     )
+    devices: dict[
+        Annotated[str, text(OBJECT_PATTERN, "write an alias of your choice, such as gpu")],
+        Annotated[tuple[Annotated[str, pci_device()], ...], OneOrMore()],
+    ] = Field(
+        default_factory=dict,
+        description="Devices of the host that nodes may have for themselves, by alias: PCI addresses (`0000:41:00.0`), or "
+        "vendor and product of PCI devices (`10de:20b0`, as in `lspci -nn`), or a list of these.",
+        examples=[{"gpu": "10de:20b0", "nic": ["0000:41:00.1", "0000:41:00.2"]}],
+        json_schema_extra={"additionalProperties": False},
+    )
 
     @model_validator(mode="after")
     def _neighbourhood_uses_ssh(self) -> Self:
@@ -233,7 +246,8 @@ class FlavorModel(Model):
         default=None, alias="disk", description="Size of the disk. Default: any.", examples=["20 GiB"]
     )
     devices: dict[
-        Annotated[str, text(OBJECT_PATTERN, "write the alias of a device, such as gpu")], Annotated[int, integer(1, 64)]
+        Annotated[str, text(OBJECT_PATTERN, "write the alias of a device, such as gpu")],
+        Annotated[int, integer(1, DEVICES_MAX)],
     ] = Field(
         default_factory=dict,
         description="Number of passed-through devices, by alias.",
@@ -383,6 +397,15 @@ class SimulatedSiteModel(SiteOptions):
         description="The processors that machines may have; `[]`: the site does not report them. New nodes get x86-64-v2 if "
         "it is one of them, else the first. Default: the four x86-64 levels.",
         examples=[["host", "x86-64-v2", "EPYC-Milan"]],
+    )
+    devices: dict[
+        Annotated[str, text(OBJECT_PATTERN, "write an alias of your choice, such as gpu")], Annotated[int, integer(1, 10_000)]
+    ] = Field(
+        default_factory=dict,
+        description="Number of devices of the host that machines may have for themselves, by alias. With `flavors`, the flavors "
+        "have devices instead.",
+        examples=[{"gpu": 4}],
+        json_schema_extra={"additionalProperties": False},
     )
     images: tuple[SimulatedImageModel, ...] = Field(
         default=(),

@@ -1,7 +1,7 @@
 from msgspec.structs import replace
 
 from pragmaspec.report.plan.differences import differences, network_text
-from pragmaspec.resources import Allocation, Disk, Network, Nic, Node, PublicGrant, Readiness, Volume
+from pragmaspec.resources import Allocation, Disk, Network, Nic, Node, NodeDevice, PublicGrant, Readiness, Volume
 from tests.report.samples import ALLOCATION, IMAGE, node
 
 FRONTEND = node()
@@ -54,6 +54,13 @@ def test_guest_settings() -> None:
 
 def test_firmware() -> None:
     assert _node(firmware="uefi") == ("firmware bios → uefi",)
+
+
+def test_devices() -> None:
+    gpu, other, given = (NodeDevice(alias="gpu", address=address) for address in ("0000:41:00.0", "0000:42:00.0", ""))
+    assert _node(devices=(gpu, other)) == ("devices none → gpu 0000:41:00.0 0000:42:00.0",)
+    assert differences(replace(FRONTEND, devices=(gpu,)), FRONTEND, {}) == ("devices gpu 0000:41:00.0 → none",)
+    assert _node(devices=(gpu, given, replace(given, alias="nic"))) == ("devices none → gpu 0000:41:00.0, 1 gpu, 1 nic",)
 
 
 def test_disks() -> None:
@@ -154,5 +161,5 @@ def test_every_changeable_field_of_a_node_is_covered() -> None:
         "keys",
         "peers",
     }
-    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks", "users", "cpu"}
+    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks", "users", "cpu", "devices"}
     assert covered | {"site", "cluster", "name", "role", "group", "index"} == set(Node.__struct_fields__)

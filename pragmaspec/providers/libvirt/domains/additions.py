@@ -18,6 +18,7 @@ from pragmaspec.providers.libvirt.domains.definition import (
     own_macs,
     source_of,
 )
+from pragmaspec.providers.libvirt.domains.host_devices import is_own_host_device, used_devices
 from pragmaspec.providers.libvirt.metadata import is_owner
 
 _SIZE = frozenset(("memory", "currentMemory", "maxMemory", "vcpu", "cpu"))
@@ -88,12 +89,12 @@ def _reported_devices(wanted: Element, found: Element) -> Iterator[Element]:
 
 
 def _added_devices(wanted: Element, found: Element) -> Iterator[Element]:
-    macs = own_macs(wanted)
+    macs, own = own_macs(wanted), used_devices(wanted)
     seen: set[str] = set()
     for device in found.findall("devices/*"):
         first = device.tag not in seen
         seen.add(device.tag)
-        if not _is_own(device, macs, first=first) and not _is_default(device):
+        if not _is_own(device, macs, first=first) and not is_own_host_device(device, own) and not _is_default(device):
             yield device
 
 

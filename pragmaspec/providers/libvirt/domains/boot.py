@@ -33,6 +33,7 @@ from pragmaspec.providers.libvirt.domains.redefine import (
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, InterfaceLink, domain_element
 from pragmaspec.providers.libvirt.errors import as_site_error, code_of, kind_of
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_devices import require_devices
 from pragmaspec.providers.libvirt.images.stage import find_damage
 from pragmaspec.providers.libvirt.networks.networks import find_network, require_bridge
 from pragmaspec.providers.libvirt.networks.public_addresses import reserve_address
@@ -66,6 +67,7 @@ def check_boot(host: Host, request: BootRequest) -> None:
     """Raise SiteError when the image, a volume or a network of the node is missing."""
     _require_image(host, request.image)
     require_volumes(host, request)
+    require_devices(host, request.node, request.mark)
     links = [(nic.network, interface_link(request, nic)) for nic in request.node.nics]
     _require_networks(host, request.node, [link for _, link in links])
     for name, link in links:

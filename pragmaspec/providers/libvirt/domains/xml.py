@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace
 from pragmaspec.frozen import Frozen
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.definition import extra_target
+from pragmaspec.providers.libvirt.domains.host_devices import add_host_devices
 from pragmaspec.providers.libvirt.metadata import NAMESPACE, add_domain_owner
 from pragmaspec.providers.libvirt.xml import to_text
 from pragmaspec.resources import STANDARD_MTU, Mark, Node
@@ -174,6 +175,7 @@ def _devices(domain: Element, config: DomainConfig) -> None:
         _add(devices, "controller", type="usb", model="none")
     for link in config.links:
         _interface(devices, link)
+    add_host_devices(devices, config.node)
     serial = _add(devices, "serial", type="pty")
     _add(serial, "log", file=config.console_log, append="off")
     _add(serial, "target", port="0")

@@ -1,0 +1,180 @@
+"""The physical devices of nodes at one site, chosen at plan time. Pure.
+
+A recorded node keeps its devices while the site has them, by whatever alias, and no other machine runs with them. Others get the
+first free device of the alias. A device is in use by every machine that has it in its definition, because it needs the device to
+start; one that this plan releases is free for the next plan only, because a plan boots before it removes.
+"""
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import Problem
+from pragmaspec.planning.allocation.device_requests import device_addresses
+from pragmaspec.planning.desired import Desired
+from pragmaspec.planning.observed import ExclusiveUse, HostDevice, Inventory
+from pragmaspec.resources import Node, NodeDevice
+from pragmaspec.state_model import State
+from pragmaspec.text import did_you_mean, few, joined
+
+MAX_HOLDERS = 5
+"""Number of devices that an error describes."""
+MAX_ALIASES = 12
+"""Number of aliases that an error names."""
+
+
+class _Lack(NamedTuple):
+    """A node without some of its devices: the number that is missing of one alias."""
+
+    entry: Desired
+    alias: str
+    missing: int
+
+
+class DeviceChooser:
+    """Chooses the devices of the nodes at ``site`` while one plan is made."""
+
+    def __init__(self, site: str, inventory: Inventory, state: State) -> None:
+        self._site = site
+        self._inventory = inventory
+        self._lineage = state.lineage
+        self._devices = {device.address: device for device in inventory.host_devices}
+        self._recorded = {node.address: node for node in state.nodes() if node.site == site and node.devices}
+        self._recorded_users = {device: address for address, node in self._recorded.items() for device in device_addresses(node)}
+        self._uses: defaultdict[str, list[ExclusiveUse]] = defaultdict(list)
+        for use in inventory.device_uses:
+            self._uses[use.value].append(use)
+        self._taken: dict[str, str] = {}
+        self._lacking: list[_Lack] = []
+
+    def chosen(self, desired: list[Desired]) -> list[Desired]:
+        """Return ``desired`` with the devices of the nodes that are to run. A node of a flavor gets its devices with it."""
+        if self._inventory.flavors is not None:
+            return desired
+        choosing = [index for index, entry in enumerate(desired) if self._chooses(entry)]
+        kept = {index: self._kept(desired[index]) for index in choosing}
+        found = list(desired)
+        for index in choosing:
+            found[index] = self._completed(desired[index], kept[index])
+        return found
+
+    def problems(self, selected: Container[str]) -> Iterator[Problem]:
+        """Yield a problem per unknown alias and line of the spec, and one per alias of which the site has too few.
+
+        ``selected``: the addresses that the plan includes.
+        """
+        short: defaultdict[str, list[_Lack]] = defaultdict(list)
+        unknown = set()
+        for lack in self._lacking:
+            key = (lack.alias, lack.entry.where)
+            if lack.entry.resource.address not in selected or key in unknown:
+                continue
+            if lack.alias in self._inventory.device_aliases:
+                short[lack.alias].append(lack)
+            else:
+                unknown.add(key)
+                yield self._unknown(lack)
+        for alias, lacks in short.items():
+            yield self._shortage(alias, lacks)
+
+    def _chooses(self, entry: Desired) -> bool:
+        node = entry.resource
+        return isinstance(node, Node) and node.site == self._site and bool(node.devices) and node.running
+
+    def _kept(self, entry: Desired) -> tuple[str, ...]:
+        """Return the addresses that the node keeps, in the order of its devices; empty: to be chosen."""
+        node = entry.resource
+        kept = []
+        for device in node.devices if isinstance(node, Node) else ():
+            known = self._devices.get(device.address)
+            usable = known is not None and not known.problem and not self._runs_elsewhere(device.address, node.address)
+            kept.append(device.address if usable else "")
+            if usable:
+                self._taken[device.address] = node.address
+        return tuple(kept)
+
+    def _completed(self, entry: Desired, kept: tuple[str, ...]) -> Desired:
+        node = entry.resource
+        if not isinstance(node, Node):
+            return entry
+        devices: list[NodeDevice] = []
+        lacking: defaultdict[str, int] = defaultdict(int)
+        for device, address in zip(node.devices, kept, strict=True):
+            found = address or self._choice(device.alias, node.address)
+            if not found:
+                lacking[device.alias] += 1
+            devices.append(NodeDevice(alias=device.alias, address=found))
+        self._lacking += (_Lack(entry, alias, count) for alias, count in lacking.items())
+        devices.sort(key=lambda device: (device.alias, device.address))
+        after = tuple(devices)
+        return entry if after == node.devices else entry._replace(resource=replace(node, devices=after))
+
+    def _choice(self, alias: str, node: str) -> str:
+        """Return the address of a free device, empty if there is none.
+
+        Those that the node has already come first: under another alias, or attached by hand.
+        """
+        free = [each for each in self._devices.values() if alias in each.aliases and self._is_free(each, node)]
+        own = self._recorded.get(node)
+        has = {use.value for use in self._inventory.device_uses if self._is_by(use, node)}
+        has |= set(device_addresses(own)) if own is not None else set()
+        chosen = min(free, key=lambda device: (device.address not in has, device.address), default=None)
+        if chosen is None:
+            return ""
+        self._taken[chosen.address] = node
+        return chosen.address
+
+    def _is_free(self, device: HostDevice, node: str) -> bool:
+        if device.problem or device.address in self._taken or self._recorded_users.get(device.address, node) != node:
+            return False
+        return all(self._is_by(use, node) for use in self._uses[device.address])
+
+    def _is_by(self, use: ExclusiveUse, node: str) -> bool:
+        return use.lineage == self._lineage and use.address == node
+
+    def _runs_elsewhere(self, device: str, node: str) -> bool:
+        return any(use.running and not self._is_by(use, node) for use in self._uses[device])
+
+    def _unknown(self, lack: _Lack) -> Problem:
+        name = lack.entry.resource.address.rpartition("/")[2]
+        aliases = self._inventory.device_aliases
+        known = f"It defines {joined(aliases, MAX_ALIASES)}. Write one of these, or define it in the site's `devices:`."
+        if not aliases:
+            known = "It defines none. Define it in the site's `devices:`, or use another site."
+        hint = did_you_mean(lack.alias, aliases, known)
+        return Problem(
+            summary="Unknown device",
+            detail=f"{name} wants the device {lack.alias}, which site {self._site} does not define. {hint}",
+            where=lack.entry.where,
+        )
+
+    def _shortage(self, alias: str, lacks: Iterable[_Lack]) -> Problem:
+        lacks = list(lacks)
+        missing = sum(lack.missing for lack in lacks)
+        names = joined([lack.entry.resource.address.rpartition("/")[2] for lack in lacks], MAX_HOLDERS)
+        here = sorted((each for each in self._devices.values() if alias in each.aliases), key=lambda device: device.address)
+        states = few([self._state_of(device) for device in here], MAX_HOLDERS)
+        has = f"it has {len(here)}: {states}" if here else "it has none"
+        return Problem(
+            summary="Not enough devices",
+            detail=f"Site {self._site} is {missing} {alias} short for {names}: {has}. Request fewer, or release some: a machine "
+            "that is off keeps its devices, and a device that this plan releases is free for the next one.",
+            where=lacks[0].entry.where,
+        )
+
+    def _state_of(self, device: HostDevice) -> str:
+        """Return ``0000:41:00.0 is used by …``. Every device of a shortage has a user, or cannot be used."""
+        if device.problem:
+            return f"{device.address} {device.problem}"
+        users = [*(_owner(use) for use in self._uses[device.address])]
+        own = self._taken.get(device.address) or self._recorded_users.get(device.address)
+        name = own.rpartition("/")[2] if own else ""
+        if name and not any(self._is_by(use, own or "") for use in self._uses[device.address]):
+            users.insert(0, f"{name} of this stack")
+        return f"{device.address} is used by {joined(users)}"
+
+
+def _owner(use: ExclusiveUse) -> str:
+    return use.owner if use.running else f"{use.owner} (off)"
