@@ -11,7 +11,7 @@ import msgspec
 
 from pragmaspec.errors import PragmaspecError, Problem
 from pragmaspec.frozen import to_plain
-from pragmaspec.resources import STANDARD_MTU, Allocation, Nic, Node, PublicGrant, Resource, StagedImage, Volume
+from pragmaspec.resources import STANDARD_MTU, Allocation, Nic, Node, PublicGrant, Resource, SizeRequest, StagedImage, Volume
 from pragmaspec.site import Site
 from pragmaspec.state_model import Record
 
@@ -69,6 +69,10 @@ def json_text(value: Mapping[str, object] | Sequence[object]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=True) + "\n"
 
 
+def _request_json(request: SizeRequest) -> JsonObject:
+    return {**fields_json(request, "cpus", "memory_mib", "disk_bytes", "flavor"), "devices": dict(request.devices)}
+
+
 def _node_json(node: Node) -> JsonObject:
     identity = ("site", "cluster", "name", "role")
     return {
@@ -80,7 +84,7 @@ def _node_json(node: Node) -> JsonObject:
         "nics": [_nic_json(nic) for nic in node.nics],
         **fields_json(node, "running", "protect", "autostart", "firmware", "readiness"),
         "flavor": node.flavor or None,
-        "requested": to_plain(node.requested) if node.flavor else None,
+        "requested": _request_json(node.requested) if node.flavor else None,
         **fields_json(node, "disks"),
         "cpu": node.cpu or None,
         "devices": [fields_json(device, "alias", "address") for device in node.devices],

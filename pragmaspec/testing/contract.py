@@ -21,6 +21,7 @@ from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Network
 from pragmaspec.testing.abilities import *  # noqa: F403 - a part of the contract
+from pragmaspec.testing.devices import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.identities import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.selection import declared_features, features_of, needs
 from pragmaspec.testing.sizes import *  # noqa: F403 - a part of the contract

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pragmaspec.providers.base import Abilities
-from pragmaspec.testing.subject import Subject
+from pragmaspec.testing.subject import Subject, free_devices
 
 SITE_FEATURES: Mapping[str, str] = {
     "ident": "its identity_kind is ident",
@@ -26,6 +26,7 @@ SITE_FEATURES: Mapping[str, str] = {
     "public": "the subject has a free public address",
     "flavors": "its inventory has flavors",
     "quotas": "its inventory has quotas",
+    "devices": "its inventory has a free device of a host",
     "few_instances": "its quota of instances has at most 8 left",
 }
 """Features of a site beside the abilities of its provider, each with its condition."""
@@ -69,6 +70,7 @@ def features_of(subject: Subject) -> set[str]:
         "public": subject.public is not None,
         "flavors": inventory.flavors is not None,
         "quotas": bool(inventory.quotas),
+        "devices": bool(free_devices(inventory)),
         "few_instances": few,
     }
     abilities = {name for name in Abilities.__dataclass_fields__ if getattr(provider.abilities, name) is not None}

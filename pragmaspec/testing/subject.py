@@ -12,10 +12,22 @@ from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.allocation.flavors import flavor_order
-from pragmaspec.planning.observed import Observations
+from pragmaspec.planning.observed import HostDevice, Inventory, Observations
 from pragmaspec.providers.base import BootRequest, Provider, StageRequest, TransferProgress
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage, Volume
+from pragmaspec.resources import (
+    Allocation,
+    Blob,
+    Mark,
+    Network,
+    Nic,
+    Node,
+    NodeDevice,
+    PublicGrant,
+    Resource,
+    StagedImage,
+    Volume,
+)
 from pragmaspec.site import Site
 
 
@@ -88,7 +100,9 @@ class Subject:
         pool = self.provider.inventory().public
         return pool.network if pool else None
 
-    def node(self, name: str = "hello-frontend", *, cpus: int = 1, memory_mib: int = 128) -> Node:
+    def node(
+        self, name: str = "hello-frontend", *, cpus: int = 1, memory_mib: int = 128, devices: tuple[NodeDevice, ...] = ()
+    ) -> Node:
         """Return a node of the cluster ``hello``, at a site with flavors of the smallest that has the CPUs and the memory."""
         digits = sha256(f"{self.lineage}{name}".encode()).hexdigest()
         private = self.allocation().private
@@ -105,6 +119,7 @@ class Subject:
             disk_bytes=self.image.virtual_size_bytes,
             image=self.image.digest,
             nics=(nic,),
+            devices=devices,
         )
         return self._with_flavor(node)
 
@@ -194,6 +209,12 @@ class Subject:
             self.provider.clean(self.image, self.mark(self.image))
 
 
+def free_devices(inventory: Inventory) -> list[HostDevice]:
+    """Return the devices of hosts that a new machine can have."""
+    used = {use.value for use in inventory.device_uses}
+    return [each for each in inventory.host_devices if each.aliases and not each.problem and each.address not in used]
+
+
 def comparable(subject: Subject) -> tuple[object, ...]:
     """The site's contents that these tests may change; a real hypervisor may have other users at the same time."""
     inventory = subject.provider.inventory()
@@ -202,6 +223,7 @@ def comparable(subject: Subject) -> tuple[object, ...]:
         sorted(taken.value for taken in inventory.addresses if taken.value == subject.public),
         sorted(taken.value for taken in inventory.vlans if int(taken.value) in ours),
         sorted(inventory.images),
+        sorted(use.value for use in inventory.device_uses if use.lineage in subject.stacks),
         sorted(volume.value for volume in inventory.volumes if volume.lineage in subject.stacks),
         sorted((held.owner, held.disk_bytes) for held in inventory.holdings if held.lineage in subject.stacks),
     )

@@ -35,7 +35,7 @@ def test_nodes_keep_their_flavors_without_asking_the_site(cli: CommandLine) -> N
     (clusters,) = cli("list", "cluster", "--json").json["clusters"]
     node = clusters["nodes"][1]
     assert (node["flavor"], node["cpus"], node["memory_mib"]) == ("m1.medium", 2, 4096)
-    assert node["requested"] == {"cpus": 1, "memory_mib": 2048, "disk_bytes": 0, "flavor": ""}
+    assert node["requested"] == {"cpus": 1, "memory_mib": 2048, "disk_bytes": 0, "flavor": "", "devices": {}}
     refusing = "[{call: inventory, kind: refuse}]"
     cli.spec(2, memory="2 GiB", site=cloud(SMALL, faults=refusing))
     assert "No changes" in cli("plan").out, "although the flavor has vanished"

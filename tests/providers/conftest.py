@@ -22,12 +22,12 @@ NETWORK = f"192.168.{151 + OWN}"
 
 
 def simulated_memory(request: pytest.FixtureRequest, directory: Path) -> Subject:
-    site = SimulatedSite(name=f"memory-{uuid4()}", file=":memory:")
+    site = SimulatedSite(name=f"memory-{uuid4()}", file=":memory:", devices=(("gpu", 2),))
     return Subject.at(site, directory, public="192.0.2.10", rounds=50)
 
 
 def simulated_file(request: pytest.FixtureRequest, directory: Path) -> Subject:
-    site = SimulatedSite(name="file", file=str(directory / "site.jsonl"))
+    site = SimulatedSite(name="file", file=str(directory / "site.jsonl"), devices=(("gpu", 2),))
     return Subject.at(site, directory, public="192.0.2.10", rounds=20)
 
 
@@ -85,8 +85,8 @@ LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "
 
 @pytest.fixture(
     params=[
-        pytest.param(simulated_memory, id="simulated-memory", marks=has("ident", *SIMULATED)),
-        pytest.param(simulated_file, id="simulated-file", marks=has("ident", *SIMULATED)),
+        pytest.param(simulated_memory, id="simulated-memory", marks=has("ident", "devices", *SIMULATED)),
+        pytest.param(simulated_file, id="simulated-file", marks=has("ident", "devices", *SIMULATED)),
         pytest.param(simulated_token, id="simulated-token", marks=has("token", *SIMULATED)),
         pytest.param(simulated_tag, id="simulated-tag", marks=has("tag", *SIMULATED)),
         pytest.param(simulated_cloud, id="simulated-cloud", marks=has("ident", "flavors", "quotas", "few_instances", *SIMULATED)),

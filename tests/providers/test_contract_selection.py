@@ -49,7 +49,7 @@ def test_a_subject_does_not_take_tests_of_features_that_it_does_not_have(tmp_pat
     assert status == 0, output
     assert "1 passed" in output
     assert "skipped" not in output
-    assert re.search(r"^test_contract.py: \d+ of \d+ tests, without few_instances, flavors, ", output, re.MULTILINE), output
+    assert re.search(r"^test_contract.py: \d+ of \d+ tests, without devices, few_instances, ", output, re.MULTILINE), output
     assert "    test_flavors_are_complete needs flavors\n" in output
     assert "    test_a_machine_is_found_by_its_id needs token or tag\n" in output
 

@@ -28,7 +28,9 @@ _RULES: tuple[tuple[re.Pattern[str], DeviceFailure], ...] = (
         DeviceFailure(SiteConflictError, "The device is gone", "Plan again to choose another."),
     ),
     (
-        re.compile(r"passthrough of host PCI devices|VFIO PCI passthrough|VFIO device assignment is currently|no iommu_group found"),
+        re.compile(
+            r"passthrough of host PCI devices|VFIO PCI passthrough|VFIO device assignment is currently|no iommu_group found"
+        ),
         DeviceFailure(
             SiteError,
             "The host cannot pass devices through",
@@ -37,7 +39,7 @@ _RULES: tuple[tuple[re.Pattern[str], DeviceFailure], ...] = (
         ),
     ),
     (
-        re.compile(r"group is not viable|devices within the iommu_group are bound|Verify all devices in group"),
+        re.compile(r"group (?:\d+ )?is not viable|devices within the iommu_group are bound|Verify all devices in group"),
         DeviceFailure(
             SiteError,
             "The device's neighbours are in use",
