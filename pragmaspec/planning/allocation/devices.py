@@ -53,11 +53,12 @@ class DeviceChooser:
         """Return ``desired`` with the devices of the nodes that are to run. A node of a flavor gets its devices with it."""
         if self._inventory.flavors is not None:
             return desired
-        choosing = [index for index, entry in enumerate(desired) if self._chooses(entry)]
-        kept = {index: self._kept(desired[index]) for index in choosing}
+        choosing = [(index, entry.resource) for index, entry in enumerate(desired) if isinstance(entry.resource, Node)]
+        choosing = [(index, node) for index, node in choosing if node.devices and node.running and node.site == self._site]
+        kept = [self._kept(node) for _, node in choosing]
         found = list(desired)
-        for index in choosing:
-            found[index] = self._completed(desired[index], kept[index])
+        for (index, node), addresses in zip(choosing, kept, strict=True):
+            found[index] = self._completed(desired[index], node, addresses)
         return found
 
     def problems(self, selected: Container[str]) -> Iterator[Problem]:
@@ -79,15 +80,10 @@ class DeviceChooser:
         for alias, lacks in short.items():
             yield self._shortage(alias, lacks)
 
-    def _chooses(self, entry: Desired) -> bool:
-        node = entry.resource
-        return isinstance(node, Node) and node.site == self._site and bool(node.devices) and node.running
-
-    def _kept(self, entry: Desired) -> tuple[str, ...]:
+    def _kept(self, node: Node) -> tuple[str, ...]:
         """Return the addresses that the node keeps, in the order of its devices; empty: to be chosen."""
-        node = entry.resource
         kept = []
-        for device in node.devices if isinstance(node, Node) else ():
+        for device in node.devices:
             known = self._devices.get(device.address)
             usable = known is not None and not known.problem and not self._runs_elsewhere(device.address, node.address)
             kept.append(device.address if usable else "")
@@ -95,10 +91,7 @@ class DeviceChooser:
                 self._taken[device.address] = node.address
         return tuple(kept)
 
-    def _completed(self, entry: Desired, kept: tuple[str, ...]) -> Desired:
-        node = entry.resource
-        if not isinstance(node, Node):
-            return entry
+    def _completed(self, entry: Desired, node: Node, kept: tuple[str, ...]) -> Desired:
         devices: list[NodeDevice] = []
         lacking: defaultdict[str, int] = defaultdict(int)
         for device, address in zip(node.devices, kept, strict=True):
