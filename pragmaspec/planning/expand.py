@@ -138,7 +138,7 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: Collec
                 name=network_name,
                 cidr=network.range,
                 bridge=network.bridge,
-                roles=everywhere if network.roles is None else _set_names(network.roles),
+                roles=everywhere if network.roles is None else tuple(dict.fromkeys(network.roles)),
                 mtu=network.mtu,
                 where=loaded.where((*at, "networks", network_name)),
             )
@@ -173,7 +173,7 @@ def _node_set(loaded: LoadedSpec, name: str, cluster: ClusterModel, found: NodeS
             (index, replace(nodes, group=group, machinefile=found.nodes.machinefile))
             for index, nodes in zip(found.nodes.overrides, overrides, strict=True)
         ),
-        wait_for=_set_names(found.nodes.wait_for),
+        wait_for=tuple(dict.fromkeys(found.nodes.wait_for)),
         machinefile=found.nodes.machinefile,
     )
 
@@ -211,11 +211,6 @@ def _disk(name: str, disk: DiskModel) -> WantedDisk:
         keep=disk.keep is not False,
         volume=disk.keep if isinstance(disk.keep, str) else "",
     )
-
-
-def _set_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of sets of nodes, without duplicates: ``computes`` means ``compute``."""
-    return tuple(dict.fromkeys("compute" if name == "computes" else name for name in names))
 
 
 def _overridden(entry: NodeEntry) -> RoleModel:

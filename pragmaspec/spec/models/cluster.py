@@ -7,7 +7,7 @@ from copy import copy
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from pydantic import ConfigDict, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
 from pragmaspec.spec.fields.addresses import VLAN_MAX, network, public_address
@@ -37,7 +37,15 @@ from pragmaspec.spec.models.site import (
 COMPUTES_MAX = 1_000_000
 READINESS_WORDS = ("cloud-init", "ssh", "none")
 PackageName = Annotated[str, text(r"^[A-Za-z0-9][A-Za-z0-9+._:~=-]*$", "write the name of a package of the image's distribution")]
-SetName = Annotated[str, text(advice="write frontend, computes, or the name of a group")]
+
+
+def _set_name(written: str) -> str:
+    return "compute" if written == "computes" else written
+
+
+SetName = Annotated[str, text(advice="write frontend, computes, or the name of a group"), AfterValidator(_set_name)]
+"""The name of a set of nodes, as of :class:`~pragmaspec.spec.models.roles.NodeSet`: written ``computes`` or ``compute``, it is
+``compute``."""
 UserData = Annotated[dict[str, Any] | str, user_data()]
 
 

@@ -13,14 +13,14 @@ from pragmaspec.text import did_you_mean
 RESERVED_GROUPS = ("all", "at", "cluster", "compute", "computes", "frontend", "frontends", "site")
 """Names with another meaning: of other nodes, or of groups in Ansible inventories."""
 SET_NAMES = ("frontend", "computes")
-"""The sets of nodes that are not groups."""
+"""The sets of nodes that are not groups, as specs write them."""
 HOST_NAME_MAX = 63
 """Maximum length of a label of a host name (RFC 1123, section 2.1)."""
 
 
 def group_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
     """Yield the findings in the groups of the cluster at ``at``, and in the keys that name groups."""
-    names = tuple(dict.fromkeys((*SET_NAMES, *cluster.groups)))
+    known = {each.name for each in node_sets(cluster)}
     for name in cluster.groups:
         yield from _unusable_name(at, name)
     for each in node_sets(cluster):
@@ -30,14 +30,9 @@ def group_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
     yield from _unknown_in_wait_for(at, cluster)
     for network, model in cluster.networks.items():
         for position, role in enumerate(model.roles or ()):
-            if role not in (*names, "compute"):
+            if role not in known:
                 path: TreePath = (*at, "networks", network, "roles", position)
-                yield _unknown_group(path, role, names)
-
-
-def written_set_name(name: str) -> str:
-    """Return ``name`` of a set of nodes as specs write it: ``compute`` means ``computes``."""
-    return "computes" if name == "compute" else name
+                yield _unknown_group(path, role, cluster)
 
 
 def ambiguous_name_findings(spec: SpecModel) -> Iterator[Finding]:
@@ -92,35 +87,30 @@ def _overrides_of_no_node(at: TreePath, path: TreePath, nodes: NodesModel) -> It
 
 def _unknown_in_wait_for(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
     """Yield a finding per unknown name; without any, one per cycle."""
-    names = tuple(dict.fromkeys((*SET_NAMES, *cluster.groups)))
-    waits: dict[str, tuple[str, ...]] = {}
-    unknown = False
-    for each in node_sets(cluster)[1:]:
-        awaited = tuple(map(written_set_name, each.nodes.wait_for)) if isinstance(each.nodes, NodesModel) else ()
-        waits[each.path[-1]] = awaited
-        for name in awaited:
-            if name not in names:
-                unknown = True
-                yield _unknown_group((*at, *each.path, "wait_for"), name, names)
+    sets = {each.name: each for each in node_sets(cluster)}
+    waits = {name: each.nodes.wait_for for name, each in sets.items() if isinstance(each.nodes, NodesModel)}
+    unknown = [(name, awaited) for name, awaits in waits.items() for awaited in awaits if awaited not in sets]
+    for name, awaited in unknown:
+        yield _unknown_group((*at, *sets[name].path, "wait_for"), awaited, cluster)
     if not unknown:
-        yield from _circular_waits(at, waits)
+        yield from _circular_waits(at, {name: each.path for name, each in sets.items()}, waits)
 
 
-def _circular_waits(at: TreePath, waits: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
+def _circular_waits(at: TreePath, paths: dict[str, tuple[str, ...]], waits: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
     while True:
         try:
             TopologicalSorter(waits).prepare()
         except CycleError as error:
             first, *rest = reversed(error.args[1])
-            path = (first,) if first in SET_NAMES else ("groups", first)
-            text = " → ".join(f"`{name}`" for name in (first, *rest))
+            text = " → ".join(f"`{paths[name][-1]}`" for name in (first, *rest))
             detail = f"{text}: these nodes wait for each other, so none of them would boot. Remove one of the names."
-            yield Finding((*at, *path, "wait_for"), "Circular wait", detail)
+            yield Finding((*at, *paths[first], "wait_for"), "Circular wait", detail)
             waits = {**waits, first: ()}
         else:
             return
 
 
-def _unknown_group(path: TreePath, name: str, known: tuple[str, ...]) -> Finding:
+def _unknown_group(path: TreePath, name: str, cluster: ClusterModel) -> Finding:
+    known = tuple(dict.fromkeys((*SET_NAMES, *cluster.groups)))
     advice = did_you_mean(name, known, f"Valid names are {listed(known)}.", quote="`")
     return Finding(path, "Unknown group", f"There is no group `{name}` in this cluster. {advice}")

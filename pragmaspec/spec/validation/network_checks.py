@@ -17,7 +17,7 @@ def network_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
     """Yield the findings in the networks of the cluster at ``at``."""
     for name, path, cidr in _ranges(at, cluster):
         roles = cluster.networks[name].roles if name in cluster.networks else None
-        connected = [each for each in node_sets(cluster)[1:] if roles is None or each.name in roles or each.path[-1] in roles]
+        connected = [each for each in node_sets(cluster)[1:] if roles is None or each.name in roles]
         count = sum(each.count for each in connected)
         if count > compute_capacity(cidr):
             largest = max(connected, key=lambda each: each.count)
