@@ -18,7 +18,6 @@ from source_code import (
 from structure import LARGE_FOLDER, beginning_with, first_word
 
 ROOT = Path(__file__).parents[1]
-SAME_NAMES = 5
 LARGEST_SHARE = 0.02
 
 
@@ -63,10 +62,10 @@ def test_no_large_folders(source: tuple[Module, ...]) -> None:
         pytest.fail("\n    ".join([f"Folders of more than {LARGE_FOLDER} modules:", *found]), pytrace=False)
 
 
-def test_few_classes_share_their_name(source: tuple[Module, ...]) -> None:
+def test_no_public_classes_share_their_name(source: tuple[Module, ...]) -> None:
     found = repeated_class_names(source)
-    if len(found) >= SAME_NAMES:
-        head = f"{len(found)} public class names are defined in several modules; the limit is {SAME_NAMES - 1}:"
+    if found:
+        head = "Public class names that are defined in several modules:"
         pytest.fail("\n    ".join([head, *(f"{name}: {', '.join(paths)}" for name, paths in found.items())]), pytrace=False)
 
 

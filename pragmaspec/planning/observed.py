@@ -75,8 +75,9 @@ QuotaBasis = Literal[
     "volume",
     "volume_byte",
 ]
-"""What a quota counts. ``network``: created for a cluster; ``address``: public; ``nic``: except those of public addresses;
-``disk_byte``: of the first disk; ``own_disk``: further disks that are removed with their node, in contrast to a ``volume``."""
+"""The kind of objects or amounts that a quota counts. ``network``: created for a cluster; ``address``: public; ``nic``: except
+those of public addresses; ``disk_byte``: of the first disk; ``own_disk``: further disks that are removed with their node, in
+contrast to a ``volume``."""
 
 
 class QuotaUse(Frozen, frozen=True):

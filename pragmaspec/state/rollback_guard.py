@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.local.disk import Disk
+from pragmaspec.state.backends.local.disk import StateDisk
 from pragmaspec.state.backends.local.durable import make_private_directory, replace_file
 
 
@@ -25,7 +25,7 @@ class LastSeen(NamedTuple):
 class RollbackGuard:
     """The newest state that this machine has seen of the stack whose files are in ``folder``."""
 
-    def __init__(self, disk: Disk, folder: Path) -> None:
+    def __init__(self, disk: StateDisk, folder: Path) -> None:
         self._disk = disk
         self._path = folder / "high-water"
 

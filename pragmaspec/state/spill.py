@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.local.disk import Disk
+from pragmaspec.state.backends.local.disk import StateDisk
 from pragmaspec.state.backends.local.durable import make_private_directory, replace_file
 from pragmaspec.state.journal import JournalLine, Tail, decode_lines
 from pragmaspec.state.journal_entries import JournalEntry
@@ -42,7 +42,7 @@ class MergedSpills(NamedTuple):
 class Spills:
     """The spills in ``folder``. ``write_ahead``: a spill is written before each append, not only after a failed one."""
 
-    def __init__(self, disk: Disk, folder: Path, *, write_ahead: bool) -> None:
+    def __init__(self, disk: StateDisk, folder: Path, *, write_ahead: bool) -> None:
         self._disk = disk
         self._folder = folder
         self.write_ahead = write_ahead

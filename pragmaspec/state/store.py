@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pragmaspec.errors import PragmaspecError, StateUnreadableError
 from pragmaspec.paths import state_home
 from pragmaspec.state.backends.base import Backend, LockedBackend, RawState
-from pragmaspec.state.backends.local.disk import OS_DISK, Disk
+from pragmaspec.state.backends.local.disk import OS_DISK, StateDisk
 from pragmaspec.state.load import LoadedState, decode_raw_state, new_lineage, with_spills
 from pragmaspec.state.lock_wait import LockWait, WaitListener
 from pragmaspec.state.rollback_guard import LastSeen, RollbackGuard
@@ -47,7 +47,7 @@ class Store:
         encrypt: bool | None = None,
         accept_rollback: bool = False,
         machine_directory: Path | None = None,
-        disk: Disk = OS_DISK,
+        disk: StateDisk = OS_DISK,
         stack_key: "Callable[[str, bool], StackKey] | None" = None,
     ) -> None:
         self.backend = backend

@@ -11,7 +11,7 @@ from itertools import chain, combinations
 from pathlib import Path
 from random import Random
 
-from pragmaspec.state.backends.local.disk import Disk, FileStamp
+from pragmaspec.state.backends.local.disk import FileStamp, StateDisk
 
 SECTOR = 512
 MAX_EXHAUSTIVE = 12
@@ -43,7 +43,7 @@ class Change:
             names[self.new] = self.inode
 
 
-class MemoryDisk(Disk):
+class MemoryDisk(StateDisk):
     """``before(call, path)`` runs before each call that changes something, and may raise OSError; ``after`` runs after it."""
 
     def __init__(

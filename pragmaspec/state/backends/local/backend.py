@@ -5,7 +5,7 @@ from pathlib import Path
 from pragmaspec.errors import StateLockLostError, StateUnreadableError, UsageError
 from pragmaspec.failpoints import reach
 from pragmaspec.state.backends.base import Backend, JournalText, LockedBackend, LockHolder, RawState, StateVersion
-from pragmaspec.state.backends.local.disk import OS_DISK, Disk, FileStamp
+from pragmaspec.state.backends.local.disk import OS_DISK, FileStamp, StateDisk
 from pragmaspec.state.backends.local.durable import (
     make_private_directory,
     not_a_file,
@@ -28,7 +28,7 @@ _READ_ATTEMPTS = 5
 class LocalBackend(Backend):
     """The state in ``directory`` on ``disk``."""
 
-    def __init__(self, directory: Path, disk: Disk = OS_DISK) -> None:
+    def __init__(self, directory: Path, disk: StateDisk = OS_DISK) -> None:
         self.files = StateDirectory(directory, disk)
         self._disk = disk
 

@@ -17,7 +17,7 @@ class FileStamp(NamedTuple):
     size_bytes: int
 
 
-class Disk(Protocol):
+class StateDisk(Protocol):
     """A disk as POSIX specifies it: nothing is durable before its sync.
 
     Every method raises OSError like the system call of its name.
@@ -110,7 +110,7 @@ class Disk(Protocol):
         ...
 
 
-class OsDisk(Disk):
+class OsDisk(StateDisk):
     """The disk of this machine."""
 
     @override

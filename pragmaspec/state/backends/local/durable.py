@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pragmaspec.errors import StateUnwritableError
 from pragmaspec.failpoints import reach
-from pragmaspec.state.backends.local.disk import OS_DISK, Disk
+from pragmaspec.state.backends.local.disk import OS_DISK, StateDisk
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DISK) -> None:
+def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: StateDisk = OS_DISK) -> None:
     """Replace ``path`` atomically and durably: temporary file, fsync, rename, fsync of the directory. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with suppress(FileNotFoundError):
@@ -27,7 +27,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DIS
     disk.fsync_directory(path.parent)
 
 
-def write_new_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DISK) -> None:
+def write_new_file(path: Path, data: bytes, mode: int = 0o600, disk: StateDisk = OS_DISK) -> None:
     """Create ``path``, write ``data`` to it and sync it. Raises OSError, also if the file exists."""
     handle = disk.create(path, mode)
     try:
@@ -37,7 +37,7 @@ def write_new_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_D
         disk.close(handle)
 
 
-def write_all(disk: Disk, handle: int, data: bytes, offset: int) -> None:
+def write_all(disk: StateDisk, handle: int, data: bytes, offset: int) -> None:
     """Write all of ``data`` at ``offset``, continuing after short writes. Raises OSError."""
     view = memoryview(data)
     while view:
@@ -50,7 +50,7 @@ def sync_directory(path: Path) -> None:
     OS_DISK.fsync_directory(path)
 
 
-def make_private_directory(path: Path, disk: Disk = OS_DISK) -> None:
+def make_private_directory(path: Path, disk: StateDisk = OS_DISK) -> None:
     """Create ``path`` and its parents durably, for their owner only; tighten the mode of an existing one. Raises OSError."""
     try:
         made = disk.mkdir(path)
@@ -68,7 +68,7 @@ def make_private_directory(path: Path, disk: Disk = OS_DISK) -> None:
             raise
 
 
-def sync_parents(path: Path, disk: Disk = OS_DISK) -> None:
+def sync_parents(path: Path, disk: StateDisk = OS_DISK) -> None:
     """Make the names of ``path`` and of its parents durable, as far as they may be opened. Raises OSError."""
     for parent in path.parents:
         with suppress(PermissionError):

@@ -9,7 +9,7 @@ import msgspec
 
 from pragmaspec.errors import StateLockedError
 from pragmaspec.state.backends.base import LockHolder
-from pragmaspec.state.backends.local.disk import Disk
+from pragmaspec.state.backends.local.disk import StateDisk
 
 _NOTE_BYTES = 4096
 _ATTEMPTS = 3
@@ -24,7 +24,7 @@ class FileLock:
     processes could then hold locks on two files of one name. The kernel frees the lock when the process ends.
     """
 
-    def __init__(self, disk: Disk, path: Path, holder: LockHolder) -> None:
+    def __init__(self, disk: StateDisk, path: Path, holder: LockHolder) -> None:
         self._disk = disk
         self._path = path
         self._handle = _acquire(disk, path)
@@ -48,7 +48,7 @@ class FileLock:
                 self._disk.pwrite(self._handle, text[:_NOTE_BYTES], 0)
 
 
-def lock_holder(disk: Disk, path: Path) -> LockHolder | None:
+def lock_holder(disk: StateDisk, path: Path) -> LockHolder | None:
     """Return the holder of the lock at ``path``, None if it is free. Creates nothing."""
     found = _read_note(disk, path)
     if found is None:
@@ -92,7 +92,7 @@ def locked_error(place: Path | str, holder: LockHolder | None) -> StateLockedErr
     )
 
 
-def _acquire(disk: Disk, path: Path) -> int:
+def _acquire(disk: StateDisk, path: Path) -> int:
     for left in reversed(range(_ATTEMPTS)):
         try:
             return disk.flock(path)
@@ -103,7 +103,7 @@ def _acquire(disk: Disk, path: Path) -> int:
     raise AssertionError
 
 
-def _read_note(disk: Disk, path: Path) -> LockHolder | None:
+def _read_note(disk: StateDisk, path: Path) -> LockHolder | None:
     try:
         return msgspec.json.decode(disk.read(path)[:_NOTE_BYTES], type=LockHolder)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pragmaspec.failpoints import reach
-from pragmaspec.state.backends.local.disk import Disk
+from pragmaspec.state.backends.local.disk import StateDisk
 from pragmaspec.state.backends.local.durable import unwritable_error, write_all
 
 _INITIAL_BYTES = 64 * 1024
@@ -16,7 +16,7 @@ class JournalFile:
     A failed write leaves an unknown part of its lines in the file, so it is the last one.
     """
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: StateDisk, path: Path) -> None:
         self._disk = disk
         self._path = path
         self._offset = 0

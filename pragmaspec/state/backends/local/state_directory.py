@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pragmaspec.state.backends.local.disk import Disk
+from pragmaspec.state.backends.local.disk import StateDisk
 
 _JOURNAL = re.compile(r"journal\.(\d+)\.jsonl")
 _BACKUP = re.compile(r"state\.(\d+)\.json")
@@ -12,7 +12,7 @@ _BACKUP = re.compile(r"state\.(\d+)\.json")
 class StateDirectory:
     """Names and paths of the files in the directory ``path`` on ``disk``."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
+    def __init__(self, path: Path, disk: StateDisk) -> None:
         self.path = path
         self.disk = disk
         self.snapshot = path / "state.json"
