@@ -2,11 +2,13 @@
 
 import re
 
-from pragmaspec.spec.fields.scalars import NAME_PATTERN, ScalarField, boolean, name
+from pragmaspec.spec.fields.scalars import ScalarField, boolean, name
 from pragmaspec.spec.value_errors import value_error, value_text
 from pragmaspec.spec.yaml.scalars import FALSES, OLD_BOOLEANS, TRUES, Plain
 
 # A virtio disk has a serial number of at most 20 bytes (VIRTIO 1.2, section 5.2.6.1).
+VOLUME_NAME_MAX = 84
+"""Length of the longest name that a volume gets from its node (63 characters), a hyphen, and its disk (20)."""
 DISK_NAME_PATTERN = "^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$"
 MOUNT_PATTERN = r"^(/[A-Za-z0-9][A-Za-z0-9._-]*)+$"
 _MOUNT_MAX = 200
@@ -53,7 +55,7 @@ def mount_point() -> ScalarField:
 
 def volume_choice() -> ScalarField:
     """Return a field type for ``keep``: a boolean, or the name of a volume."""
-    flag, volume = boolean(), name()
+    flag, volume = boolean(), name(VOLUME_NAME_MAX)
 
     def read(value: object) -> object:
         is_word = isinstance(value, str) and (value in OLD_BOOLEANS or value.lower() in ("true", "false"))
@@ -61,4 +63,4 @@ def volume_choice() -> ScalarField:
             return flag.read(value)
         return volume.read(value)
 
-    return ScalarField(read, {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": NAME_PATTERN}]})
+    return ScalarField(read, {"anyOf": [{"type": "boolean"}, volume.schema]})

@@ -14,7 +14,9 @@ from pragmaspec.spec.value_errors import value_error, value_text
 from pragmaspec.spec.yaml.scalars import FALSES, INTEGER, NUMBER, OLD_BOOLEANS, TRUES, Plain
 
 # With "-compute-" and six digits, a node name still fits the 63 characters of a host name (RFC 1123, section 2.1).
-NAME_PATTERN = "^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$"
+NAME_MAX = 42
+_NAME_PATTERN = "^[a-z]([a-z0-9-]{0,%d}[a-z0-9])?$"
+NAME_PATTERN = _NAME_PATTERN % (NAME_MAX - 2)
 MIB = 2**20
 _MEMORY_MAX_MIB = 2**26
 _DIGITS_MAX = 18
@@ -126,15 +128,16 @@ def text(pattern: str = r"^[^\n]+$", advice: str = "write a string", **schema: o
     return ScalarField(read, {"type": "string", "pattern": pattern, **schema})
 
 
-def name() -> ScalarField:
-    """Return a field type for the names of images, sites, clusters and networks."""
+def name(longest: int = NAME_MAX) -> ScalarField:
+    """Return a field type for the names of images, sites, clusters and networks, with at most ``longest`` characters."""
+    pattern = _NAME_PATTERN % (longest - 2)
 
     def read(value: object) -> str:
-        if not isinstance(value, str) or not re.match(NAME_PATTERN.removesuffix("$") + r"\Z", value):
-            raise value_error("Invalid name", _name_advice(str(value)))
+        if not isinstance(value, str) or not re.match(pattern.removesuffix("$") + r"\Z", value):
+            raise value_error("Invalid name", _name_advice(str(value), longest))
         return str(value)
 
-    return ScalarField(read, {"type": "string", "pattern": NAME_PATTERN})
+    return ScalarField(read, {"type": "string", "pattern": pattern})
 
 
 def memory(least_mib: int = 16) -> ScalarField:
@@ -192,10 +195,10 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else value_text(value).strip("`")
 
 
-def _name_advice(value: str) -> str:
-    rule = "a to z, digits and hyphens, begin with a letter, end with a letter or digit, and have at most 42 characters"
-    suggestion = re.sub(r"[^a-z0-9]+", "-", value.lower()).lstrip("-0123456789")[:42].rstrip("-")
-    hint = f"; `{suggestion}` would be valid" if re.match(NAME_PATTERN, suggestion) else ""
+def _name_advice(value: str, longest: int) -> str:
+    rule = f"a to z, digits and hyphens, begin with a letter, end with a letter or digit, and have at most {longest} characters"
+    suggestion = re.sub(r"[^a-z0-9]+", "-", value.lower()).lstrip("-0123456789")[:longest].rstrip("-")
+    hint = f"; `{suggestion}` would be valid" if re.match(_NAME_PATTERN % (longest - 2), suggestion) else ""
     return f"names consist of {rule}{hint}"
 
 

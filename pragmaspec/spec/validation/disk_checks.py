@@ -7,6 +7,7 @@ from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, RoleModel, 
 from pragmaspec.spec.models.roles import NodeSet, node_entries, node_sets
 from pragmaspec.spec.quantity import format_size
 from pragmaspec.spec.yaml.tree import TreePath
+from pragmaspec.text import counted
 
 DISKS_MAX = 20
 """Maximum number of further disks of a node, each of which needs a slot of its virtual machine."""
@@ -42,15 +43,20 @@ def _mount_findings(at: TreePath, nodes: RoleModel) -> Iterator[Finding]:
 
 
 def volume_findings(spec: SpecModel) -> Iterator[Finding]:
-    """Yield a finding per volume of a site that two nodes want."""
-    holders: dict[tuple[str, str], str] = {}
+    """Yield a finding per two places of the spec whose nodes want the same volumes of a site."""
+    holders: dict[tuple[str, str], tuple[TreePath, str]] = {}
+    shared: dict[tuple[TreePath, TreePath], list[str]] = {}
     for cluster, model in spec.clusters.items():
         for found in node_sets(model):
-            for path, name, node in _volumes(cluster, found):
-                holder = holders.setdefault((model.site, name), node)
-                if holder != node:
-                    detail = f"{holder} and {node} both want the volume `{name}`, and a volume has one user. Write another name."
-                    yield Finding(("clusters", cluster, *path), "Two nodes want one volume", detail)
+            for in_cluster, name, disk in _volumes(cluster, found):
+                path: TreePath = ("clusters", cluster, *in_cluster)
+                first, holder = holders.setdefault((model.site, name), (path, disk))
+                if holder != disk:
+                    shared.setdefault((first, path), []).append(f"{holder} and {disk} both want the volume `{name}`")
+    for (first, path), wishes in shared.items():
+        more = f" The same holds for {counted(len(wishes) - 1, 'more pair')} of disks." if len(wishes) > 1 else ""
+        detail = f"{wishes[0]}, and a volume has one user.{more} Write another name."
+        yield Finding(path, "Two nodes want one volume", detail, about=(first,))
 
 
 def _volumes(cluster: str, found: NodeSet) -> Iterator[tuple[TreePath, str, str]]:
