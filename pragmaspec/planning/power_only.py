@@ -19,11 +19,11 @@ from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.impact import changed_fields_text, node_impact
 from pragmaspec.planning.plan import Impact, PendingChange, Until
 from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.storage.disks import discarded_disks
 from pragmaspec.planning.wanted import Wanted, WantedCluster
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import Record, State
-
-_UPDATED_WHEN_RUNNING = frozenset(("keys", "peers", "users"))
+from pragmaspec.text import joined
 
 
 class PowerOnlyChanges(NamedTuple):
@@ -148,7 +148,7 @@ class _PowerOnlyCluster:
             self._desired.append(Desired(wanted, where))
 
     def _defer_changes(self, before: Node, wanted: Node, unknown: set[str], where: Where | None) -> None:
-        ignored = set(unknown) if self._switched else {*unknown, *_UPDATED_WHEN_RUNNING}
+        ignored = set(unknown) if self._switched else {*unknown, "peers"}
         settings = self._cluster.settings_of(before)
         if "image" in unknown and settings is not None and settings.disk_bytes is None:
             ignored.add("disk_bytes")  # it follows the size of the image
@@ -156,7 +156,10 @@ class _PowerOnlyCluster:
             ignored.discard("image")
         fields = tuple(name for name in changed_fields(before, wanted) if name not in ignored)
         if fields:
-            self._defer(wanted.address, changed_fields_text(fields), where, node_impact(before, wanted, fields))
+            lost = [disk.name for disk in discarded_disks(before, wanted)] if "disks" in fields else []
+            loss = f", loses {'disk' if len(lost) == 1 else 'disks'} {joined(lost)}" if lost else ""
+            impact = "data-loss" if lost else node_impact(before, wanted, fields)
+            self._defer(wanted.address, f"{changed_fields_text(fields)}{loss}", where, impact)
 
     def _image_differs(self, node: Node, image: str) -> bool:
         """True if the recorded image of ``node`` has another name than ``image``, whose digest may be unknown."""

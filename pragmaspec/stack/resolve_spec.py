@@ -104,8 +104,8 @@ def _advice_without_spec(location: StackLocation) -> Problem:
     return Problem(
         summary="The spec cannot be used",
         detail="This command needs only the clusters and sites of the spec, but these must be valid. In a directory without a "
-        "spec, `boot`, `shutdown` and `clean` use the recorded state alone: "
-        f"`pragmaspec clean CLUSTER --state {quote(location.absolute_state)}`.",
+        "spec, `boot`, `shutdown`, `clean` and `list site` use the recorded state alone, with "
+        f"`--state {quote(location.absolute_state)}`.",
     )
 
 

@@ -123,3 +123,15 @@ def test_a_failing_site_without_a_spec_has_no_location(cli: CommandLine, monkeyp
     (cli.directory / "empty").mkdir()
     monkeypatch.chdir(cli.directory / "empty")
     assert "cluster.yaml" not in cli("clean", "hello", "--state", "../state/cluster", status=1).err
+
+
+def test_sites_are_listed_without_a_spec_whose_provider_is_not_installed(cli: CommandLine) -> None:
+    spec = cli.spec(0)
+    cli("apply", "-y")
+    spec.write_text(spec.read_text().replace("sites:\n", "sites:\n  shelf: {provider: directories, root: ./machines}\n"))
+    failed = " ".join(cli("list", "site", status=1).err.split())
+    assert "Unknown provider" in failed
+    assert "`boot`, `shutdown`, `clean` and `list site` use the recorded state alone, with `--state " in failed
+    state = failed.partition("alone, with `")[2].partition("`")[0].split()
+    spec.unlink()
+    assert "lab" in cli("list", "site", *state).out

@@ -45,6 +45,7 @@ NOT_IN_A_SCHEMA = {
     "state-secret-parameter",
     "state-urls-options",
     "state-urls-port",
+    "volumes-shared",
 }
 """Cases that only checks across the document or of other files can detect."""
 NOT_READ = ("yaml-", "characters", "key-duplicate", "key-not-text", "bridge-pattern")
