@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.frozen import Frozen
@@ -45,6 +45,8 @@ class ProviderDescription(Frozen, frozen=True):
     """Optional Python modules with the requirement that installs each, such as ``("libvirt", "libvirt-python>=9.0")``."""
     completes_late: bool = False
     """True if the provider's ``window_s`` may exceed 0."""
+    late_values: tuple[Literal["macs", "private", "public"], ...] = ()
+    """Values that only its sites can choose, which :meth:`pragmaspec.providers.base.Provider.boot` and ``allocate`` return."""
 
 
 BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(

@@ -74,6 +74,11 @@ QuotaKind = Literal[
 """Kinds of quotas. ``memory`` is in MiB; ``disk`` and ``volume_storage`` are in bytes; the others are numbers of objects."""
 
 
+LateValue = Literal["macs", "private", "public"]
+"""Values that only the site can choose: the MACs of machines and their addresses in all but the public network come from a boot,
+public addresses from an allocation."""
+
+
 class SiteBase(Frozen, frozen=True, tag_field="provider"):
     """Options common to all providers."""
 
@@ -95,6 +100,11 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     def has_disks(self) -> bool:
         """True if nodes can have further disks and volumes there."""
         return True
+
+    @property
+    def late_values(self) -> tuple[LateValue, ...]:
+        """The values that only the site can choose, so that no plan can name them."""
+        return ()
 
     @property
     def completes_late(self) -> bool:
@@ -197,6 +207,13 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     """The processors that machines may have; empty: not reported."""
     devices: tuple[tuple[str, int], ...] = ()
     """Pairs of a device's alias and the number of these devices; those of flavors are not limited."""
+    late: tuple[LateValue, ...] = ()
+    """See :attr:`late_values`."""
+
+    @property
+    @override
+    def late_values(self) -> tuple[LateValue, ...]:
+        return self.late
 
     @property
     def default_processor(self) -> str:
@@ -222,6 +239,13 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     """The value of :attr:`completes_late`, as the provider's description declares it."""
     further_disks: bool = False
     """The value of :attr:`has_disks`, as the provider's description declares it."""
+    late: tuple[LateValue, ...] = ()
+    """The value of :attr:`late_values`, as the provider's description declares it."""
+
+    @property
+    @override
+    def late_values(self) -> tuple[LateValue, ...]:
+        return self.late
 
     @property
     @override

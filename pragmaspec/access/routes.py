@@ -38,6 +38,13 @@ class Route(Frozen, frozen=True):
 
 def routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:
     """Return the routes to all reachable nodes: those with a public address, and those behind a frontend that has one."""
+    found = planned_routes(state, stack_key)
+    known = {route.name for route in found if route.address}
+    return tuple(route for route in found if route.name in known and route.jump in (None, *known))
+
+
+def planned_routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:
+    """Return :func:`routes` with those to addresses that a site has yet to choose: their ``address`` is empty."""
     nodes = state.nodes()
     count = Counter(node.name for node in nodes)
     names = {node.address: node.name if count[node.name] == 1 else f"{node.name}.{node.site}" for node in nodes}

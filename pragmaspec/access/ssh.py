@@ -3,15 +3,20 @@
 import shlex
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from pragmaspec.access.routes import Route, routes
-from pragmaspec.access.ssh_files import ssh_directory, write_ssh_files
+from msgspec.structs import replace
+
+from pragmaspec.access.routes import Route, planned_routes
+from pragmaspec.access.ssh_files import append_route, ssh_directory, write_ssh_files
 from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey
+from pragmaspec.resources import Node
 from pragmaspec.state_model import State
 
 SSH_PORT = 22
@@ -28,13 +33,18 @@ class CommandResult(Frozen, frozen=True):
 
 
 class SshClient:
-    """Ssh access to the nodes of one stack, by address. Thread-safe, except :meth:`use`."""
+    """Ssh access to the nodes of one stack, by address. Thread-safe, except :meth:`use`.
+
+    ``_awaited`` are the routes to nodes whose sites have yet to choose their addresses.
+    """
 
     def __init__(self, lineage: str, stack_key: StackKey, directory: Path | None = None, port: int = SSH_PORT) -> None:
         self._directory = directory or ssh_directory(lineage)
         self._stack_key = stack_key
         self._port = port
         self._routes: dict[str, Route] = {}
+        self._awaited: dict[str, Route] = {}
+        self._learning = threading.Lock()
         self._nodes: dict[str, str] = {}
         self._config = self._directory / "config"
 
@@ -44,24 +54,42 @@ class SshClient:
         return self._config
 
     def use(self, state: State) -> tuple[Route, ...]:
-        """Write the ssh files for the nodes in ``state``, and return their routes. Raises AccessError."""
-        found = routes(state, self._stack_key)
-        try:
-            write_ssh_files(self._directory, found, self._stack_key, self._port)
-        except OSError as error:
-            raise AccessError("The ssh files cannot be written", f"{self._directory}: {error.strerror or error}.") from error
-        self._routes = {route.node: route for route in found}
+        """Write the ssh files for the nodes in ``state``, and return the routes to them. Raises AccessError."""
+        found = planned_routes(state, self._stack_key)
+        self._routes = {route.node: route for route in found if route.address}
+        self._awaited = {route.node: route for route in found if not route.address}
         self._nodes = {route.name: route.node for route in found}
-        return found
+        self._write()
+        return self.routes
+
+    def learn(self, node: Node) -> None:
+        """Use the address that ``node`` has got by its boot. Raises AccessError if the ssh files cannot be written."""
+        with self._learning:
+            route = self._awaited.get(node.address) or self._routes.get(node.address)
+            nic = node.nic("public") or node.nic("private")
+            if route is None or nic is None or route.address == nic.address:
+                return
+            known = replace(route, address=nic.address)
+            self._routes[node.address] = known
+            if self._awaited.pop(node.address, None) is None:
+                self._write()
+            else:
+                is_jump = any(each.jump == known.name for each in (*self._routes.values(), *self._awaited.values()))
+                with _writing(self._directory):
+                    append_route(self._directory, known, is_jump=is_jump)
+
+    def _write(self) -> None:
+        with _writing(self._directory):
+            write_ssh_files(self._directory, self.routes, self._stack_key, self._port, tuple(self._awaited.values()))
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """The routes to all reachable nodes."""
+        """The routes to all nodes with known addresses."""
         return tuple(self._routes.values())
 
     def route(self, node: str) -> Route:
         """Return the route to the node with address ``node``. Raises AccessError if there is none."""
-        route = self._routes.get(node)
+        route = self._routes.get(node) or self._awaited.get(node)
         if route is None:
             raise AccessError(
                 "Unreachable node",
@@ -76,12 +104,14 @@ class SshClient:
         return self._nodes[name] if name else None
 
     def reachable(self, node: str) -> bool:
-        """True if there is a route to the node with address ``node``."""
-        return node in self._routes
+        """True if there is a route to the node with address ``node``, or will be once its site has chosen an address."""
+        return node in self._routes or node in self._awaited
 
     def answers(self, node: str, timeout_s: float = 5.0) -> bool:
         """True if the SSH port of ``node`` answers. Does not log in, so it costs the guest almost nothing."""
         route = self.route(node)
+        if not route.address:
+            return False
         if route.jump is None:
             return _greets(route.address, self._port, timeout_s)
         try:
@@ -140,6 +170,14 @@ class SshClient:
                 process.kill()
                 raise
         return CommandResult(status=process.returncode, stdout=stdout, stderr=printable(stderr.decode(errors="replace")))
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AccessError("The ssh files cannot be written", f"{directory}: {error.strerror or error}.") from error
 
 
 def _wait(

@@ -25,16 +25,18 @@ class SshFiles(Frozen, frozen=True):
     port: int = 22
 
 
-def ssh_config_text(routes: Sequence[Route], files: SshFiles) -> str:
+def ssh_config_text(routes: Sequence[Route], files: SshFiles, awaited: Sequence[Route] = ()) -> str:
     """Return a client configuration for ``ssh -F``, or for inclusion in the user's own.
+
+    ``awaited`` routes, without an address yet, are not part of it, and complete once they are appended.
 
     Host keys are checked against the generated file only and never learned; keys are offered in order, so that a full agent
     cannot use up the server's patience.
     """
-    jumps = {route.jump for route in routes if route.jump}
+    jumps = {route.jump for route in (*routes, *awaited) if route.jump}
     blocks = [_host(route, files.control if route.name in jumps else None) for route in routes]
-    if routes:
-        blocks.append(_common([route.name for route in routes], files))
+    if routes or awaited:
+        blocks.append(_common([route.name for route in (*routes, *awaited)], files))
     return "\n".join(["# Written by pragmaspec from the recorded state; changes are lost.\n", *blocks])
 
 
@@ -89,23 +91,40 @@ def ssh_directory(lineage: str) -> Path:
     return data_home() / "pragmaspec" / "ssh" / lineage
 
 
-def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKey, port: int = 22) -> Path:
-    """Write the files for ``routes`` to ``directory``, and return the path of the configuration. Raises OSError."""
+def append_route(directory: Path, route: Route, *, is_jump: bool) -> None:
+    """Append an awaited ``route`` with its address to the configuration in ``directory``. Raises OSError."""
+    control = _control(directory) if is_jump else None
+    with (directory / "config").open("a", encoding="utf-8") as file:
+        file.write(f"\n{_host(route, control)}")
+
+
+def write_ssh_files(
+    directory: Path, routes: Sequence[Route], stack_key: StackKey, port: int = 22, awaited: Sequence[Route] = ()
+) -> Path:
+    """Write the files for ``routes`` to ``directory``, and return the path of the configuration. Raises OSError.
+
+    ``awaited``: routes whose addresses :func:`append_route` adds.
+    """
     make_private_directory(directory)
     identity = directory / "id_operator"
     known_hosts = directory / "known_hosts"
     config = directory / "config"
-    short = len(os.fsencode(directory)) <= _SOCKET_PATH_BYTES
     files = SshFiles(
         known_hosts=str(known_hosts),
         identities=(str(identity), *_own_identities()),
-        control=f"{str(directory).replace('%', '%%')}/cm-%C" if short else None,
+        control=_control(directory),
         port=port,
     )
     _write(identity, operator_key(stack_key).private)
-    _write(known_hosts, known_hosts_text(routes))
-    _write(config, ssh_config_text(routes, files))
+    _write(known_hosts, known_hosts_text((*routes, *awaited)))
+    _write(config, ssh_config_text(routes, files, awaited))
     return config
+
+
+def _control(directory: Path) -> str | None:
+    """Return the path of the sockets of shared connections; None if it would be too long."""
+    short = len(os.fsencode(directory)) <= _SOCKET_PATH_BYTES
+    return f"{str(directory).replace('%', '%%')}/cm-%C" if short else None
 
 
 def _own_identities() -> tuple[str, ...]:

@@ -13,13 +13,15 @@ from pragmaspec.engine.provider_calls import ProviderCalls, SiteTools, guests_of
 from pragmaspec.engine.readiness import ReadinessWait, wait_until_ready
 from pragmaspec.engine.reconcile.recovery import bind_created
 from pragmaspec.engine.target_state import TargetState
-from pragmaspec.errors import PragmaspecError, SiteUnreachableError
+from pragmaspec.errors import PragmaspecError, SiteError, SiteUnreachableError
 from pragmaspec.failpoints import reach
+from pragmaspec.planning.late.values import names_values, unknown_values
 from pragmaspec.planning.observed import Observations
-from pragmaspec.planning.plan import Plan
+from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.resources import Node, Outputs
 from pragmaspec.state.journal_entries import needs_guest_update, without_guest_info
 from pragmaspec.state_model import Record
+from pragmaspec.text import joined
 
 _MAX_EXTRA_LISTINGS = 16
 """Listings per site and run to look up creations without an answer. The next run resolves all others with one listing."""
@@ -63,10 +65,21 @@ class ActionRunner:
             self._send(ActionResult(action, None, error))
             return None
         record = record_after(action, job.begun, outputs)
+        if names_values(outputs):
+            reach("engine.assigned")
+        if record is not None and action.verb in ("boot", "allocate") and (missing := unknown_values(record.resource)):
+            self._send(ActionResult(action, None, _unknown_error(action, missing)))
+            return None
         if record is None or action.verb != "boot":
             self._send(ActionResult(action, record))
             return None
         self._send(Created(action, outputs))
+        try:
+            self._calls.learn(action, record)
+        except PragmaspecError as error:
+            degraded = replace(record, status="degraded", problem=error.first_line)
+            self._send(ActionResult(action, degraded, error))
+            return None
         return CreatedNode(record, paused=self._calls.is_paused(action))
 
     def resume(self, job: Job) -> bool:
@@ -96,7 +109,7 @@ class ActionRunner:
             wait_until_ready(self._readiness_wait(job))
             reach("engine.boot.ready")
             if must_update:
-                self._calls.update_guest(action)
+                self._calls.update_guest(replace(action, resource=record.resource))
         except PragmaspecError as error:
             resource = without_guest_info(record.resource) if must_update else record.resource
             degraded = replace(record, resource=resource, status="degraded", problem=error.first_line)
@@ -184,6 +197,14 @@ class ActionRunner:
         if self._cancelled.is_set():
             raise Cancelled
         return self._abandoned.get((node.site, node.cluster), "") if node.role == "compute" else ""
+
+
+def _unknown_error(action: Action, missing: tuple[str, ...]) -> SiteError:
+    return SiteError(
+        "The site did not name an address",
+        f"{action.key} succeeded without {joined(missing)}, so that its record is not complete. Apply again, which asks the site "
+        "again; if that does not help, it is a bug in the site's provider.",
+    )
 
 
 def _builds_seeds(plan: Plan, tools: Mapping[str, SiteTools]) -> bool:

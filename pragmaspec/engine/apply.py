@@ -6,6 +6,7 @@ from queue import Empty
 
 from pragmaspec.engine.context import ApplyContext, ApplyResult
 from pragmaspec.engine.events import ActionResult, Cancelled, Created, Job, Message, Progress
+from pragmaspec.engine.late_values import LateValues
 from pragmaspec.engine.preconditions import check_preconditions
 from pragmaspec.engine.provider_calls import record_after
 from pragmaspec.engine.reconcile.leftovers import Leftover, may_have_leftovers
@@ -60,6 +61,7 @@ class _Run:
         self._reconciler = Reconciler(plan, context)
         self._schedule = Schedule(plan.actions)
         target = TargetState(plan, self._reconciler.state, context.wanted)
+        self._late = LateValues(plan, target, context.session)
         self._executor = (context.executor or ThreadExecutor)(plan, context, target)
         self._started: set[str] = set()
         self._in_flight: dict[str, Job] = {}
@@ -149,7 +151,7 @@ class _Run:
 
     def _start_ready(self) -> None:
         """Record the intents of all actions that are ready and the pending outcomes in one durable write, then start them."""
-        actions = [] if self._give_up_at < _NEVER else self._ready_actions()
+        actions = [] if self._give_up_at < _NEVER else list(map(self._late.completed, self._ready_actions()))
         earlier = {action.key: self._session.record(action.address) for action in actions}
         reach("engine.before-intents")
         if not self._try_write(lambda: self._session.intend(actions)):

@@ -28,6 +28,10 @@ class Guests(Protocol):
         """True if there is a route to the guest of ``node``."""
         ...
 
+    def learn(self, node: Node) -> None:
+        """Use the address that ``node`` has got by its boot."""
+        ...
+
     def finished(self, node: Node, mark: Mark) -> bool:
         """True if the first boot is complete. Answers at once; False if that would take a connection."""
         ...
@@ -71,6 +75,10 @@ class SimulatedGuests(Guests):
     @override
     def reachable(self, node: Node) -> bool:
         return True
+
+    @override
+    def learn(self, node: Node) -> None:
+        pass
 
     @override
     def finished(self, node: Node, mark: Mark) -> bool:
@@ -151,6 +159,10 @@ class SshGuests(Guests):
     @override
     def reachable(self, node: Node) -> bool:
         return self._remote.reachable(node.address)
+
+    @override
+    def learn(self, node: Node) -> None:
+        self._remote.learn(node)
 
     @override
     def finished(self, node: Node, mark: Mark) -> bool:

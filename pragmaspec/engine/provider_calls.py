@@ -18,6 +18,7 @@ from pragmaspec.engine.target_state import TargetState
 from pragmaspec.errors import ImageError, SiteError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.late.values import with_values, without_values
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
 from pragmaspec.providers.base import BootRequest, OverlayBuilder, Provider, StageRequest, TransferProgress, VolumeStorage
@@ -100,6 +101,11 @@ class ProviderCalls:
         paused_boot, node = self.tools(action).provider.abilities.paused_boot, action.resource
         if paused_boot is not None and isinstance(node, Node):
             paused_boot.resume(node, self.mark(action, begun))
+
+    def learn(self, action: Action, record: Record) -> None:
+        """Tell the guests of the site the address in the ``record`` of a booted node. Raises AccessError."""
+        if isinstance(record.resource, Node):
+            self.tools(action).guests.learn(record.resource)
 
     def update(self, action: Action, begun: Record | None) -> None:
         """Apply the changes of a node that do not need a stop. Raises PragmaspecError."""
@@ -215,7 +221,7 @@ def record_after(action: Action, begun: Record | None, outputs: Outputs) -> Reco
     """Return the record after ``action`` succeeded; None if its resource is gone. ``begun``: the record since the intent."""
     if action.verb == "clean":
         return None
-    resource = action.resource
+    resource, outputs = with_values(action.resource, outputs), without_values(outputs)
     if isinstance(resource, Node) and action.verb in ("boot", "shutdown"):
         running = action.verb == "boot"
         resource = replace(resource, running=running, autostart=resource.autostart and running)

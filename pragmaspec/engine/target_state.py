@@ -1,5 +1,7 @@
 """The state expected after a plan succeeds, and the guest configuration that follows from it. Pure."""
 
+from collections.abc import Sequence
+
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings, first_boot_digest, keys_digest, user_digests
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import Wanted
@@ -33,7 +35,7 @@ def _is_intermediate(action: Action) -> bool:
 
 
 class TargetState:
-    """Lookups in the state that an apply aims for. One instance per apply; thread-safe, as it never changes."""
+    """Lookups in the state that an apply aims for. One instance per apply; thread-safe: only whole clusters are replaced."""
 
     def __init__(self, plan: Plan, state: State, wanted: Wanted) -> None:
         self.state = expected_state(plan, state)
@@ -47,7 +49,7 @@ class TargetState:
         for site, cluster in self._members:
             allocation = self._resources.get(f"{site}/{cluster}/allocation")
             if isinstance(allocation, Allocation):
-                self._clusters[site, cluster] = self._guest_cluster(allocation)
+                self._clusters[site, cluster] = self._guest_cluster(allocation, self._members[site, cluster])
 
     def allocation(self, node: Node) -> Allocation:
         """The allocation of ``node``'s cluster. Every plan has one for each node."""
@@ -73,6 +75,10 @@ class TargetState:
         """The cluster of ``node`` as its guests see it; the same object for all its nodes."""
         return self._clusters[node.site, node.cluster]
 
+    def learn(self, allocation: Allocation, nodes: Sequence[Node]) -> None:
+        """Replace a cluster by the one with the values that its site has chosen since the plan was made."""
+        self._clusters[allocation.site, allocation.cluster] = self._guest_cluster(allocation, nodes)
+
     def image(self, node: Node) -> StagedImage:
         """The image of ``node``."""
         image = self._resources[f"{node.site}/image/{node.image[:16]}"]
@@ -96,21 +102,21 @@ class TargetState:
         digests = (first_boot_digest(self.settings(node)), keys_digest(cluster.ssh_keys), user_digests(cluster.users))
         return (node.first_boot, node.keys, node.users) == digests
 
-    def _guest_cluster(self, allocation: Allocation) -> GuestCluster:
+    def _guest_cluster(self, allocation: Allocation, nodes: Sequence[Node]) -> GuestCluster:
         wanted = self._wanted.cluster(allocation.cluster)
         return GuestCluster(
             allocation=allocation,
-            nodes=tuple(self._members[allocation.site, allocation.cluster]),
+            nodes=tuple(nodes),
             domain=wanted.domain if wanted else "local",
             ssh_keys=wanted.ssh_keys if wanted else (),
             users=wanted.users if wanted else (),
             spec_sha256=self._wanted.spec_sha256,
             lineage=self.state.lineage,
-            origins=self._origins(allocation),
+            origins=self._origins(allocation, nodes),
         )
 
-    def _origins(self, allocation: Allocation) -> dict[str, str]:
+    def _origins(self, allocation: Allocation, nodes: Sequence[Node]) -> dict[str, str]:
         """The original addresses of the resources of a cluster that have moved since they were created."""
-        addresses = [allocation.address, *(node.address for node in self._members[allocation.site, allocation.cluster])]
+        addresses = [allocation.address, *(node.address for node in nodes)]
         records = (self.state.record(address) for address in addresses)
         return {record.address: record.origin for record in records if record is not None and record.origin}

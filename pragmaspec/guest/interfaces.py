@@ -6,7 +6,12 @@ from pragmaspec.resources import Nic, Node
 
 
 def network_config(node: Node, cluster: GuestCluster) -> dict[str, Yaml]:
-    """Return cloud-init's networking config version 2. Interfaces are matched by MAC address and keep their kernel names."""
+    """Return cloud-init's networking config version 2. Interfaces are matched by MAC address and keep their kernel names.
+
+    Without MACs, which the site has yet to choose, every interface is configured by DHCP.
+    """
+    if any(not nic.mac for nic in node.nics):
+        return {"version": 2, "ethernets": {"all": {"match": {"name": "e*"}, "dhcp4": True}}}
     return {"version": 2, "ethernets": {nic.network: ethernet(nic, cluster.domain) for nic in node.nics}}
 
 
@@ -19,6 +24,8 @@ def interfaces_text(node: Node) -> str:
 
 def ethernet(nic: Nic, domain: str) -> dict[str, Yaml]:
     """Return the configuration of an interface, matched by MAC address, in the format shared by netplan and cloud-init."""
+    if not nic.address:  # the site has yet to choose it
+        return {"match": {"macaddress": nic.mac.lower()}, "dhcp4": True, "mtu": nic.mtu}
     config: dict[str, Yaml] = {
         "match": {"macaddress": nic.mac.lower()},
         "dhcp4": False,

@@ -1,7 +1,7 @@
 """Desired resources: the expanded spec with all addresses, MACs and digests, given the allocations."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Network
 from types import MappingProxyType
@@ -16,6 +16,8 @@ from pragmaspec.planning.allocation.device_requests import requested_devices
 from pragmaspec.planning.allocation.flavors import SizeChooser
 from pragmaspec.planning.allocation.node_addresses import NodeAddresses
 from pragmaspec.planning.impact import FIELD_IMPACT, node_impact
+from pragmaspec.planning.late.members import members_digest
+from pragmaspec.planning.late.nodes import rebuilt, with_recorded_values
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.storage.disks import node_disks
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
@@ -50,10 +52,17 @@ class RecordedCluster(NamedTuple):
     lineage: str
     nodes: Sequence[Node] = ()
     moved: Mapping[str, Record] = _NOTHING
+    made_anew: Container[str] = frozenset()
+    """Addresses of recorded nodes that get a new machine in any case."""
 
 
-def recorded_clusters(state: State, replaced: frozenset[str] = frozenset()) -> dict[tuple[str, str], RecordedCluster]:
-    """Return the recorded clusters by site and name. Nodes at ``replaced`` addresses are rebuilt, and so not moved."""
+def recorded_clusters(
+    state: State, replaced: frozenset[str] = frozenset(), made_anew: frozenset[str] = frozenset()
+) -> dict[tuple[str, str], RecordedCluster]:
+    """Return the recorded clusters by site and name. Nodes at ``replaced`` addresses are rebuilt, and so not moved.
+
+    ``made_anew``: addresses of nodes that get a new machine.
+    """
     nodes: defaultdict[tuple[str, str], list[Node]] = defaultdict(list)
     moved: defaultdict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
     for record in state.records:
@@ -62,7 +71,7 @@ def recorded_clusters(state: State, replaced: frozenset[str] = frozenset()) -> d
             nodes[node.site, node.cluster].append(node)
             if record.origin and record.address not in replaced:
                 moved[node.site, node.cluster][record.address] = record
-    return {key: RecordedCluster(state.lineage, found, moved.get(key, _NOTHING)) for key, found in nodes.items()}
+    return {key: RecordedCluster(state.lineage, found, moved.get(key, _NOTHING), made_anew) for key, found in nodes.items()}
 
 
 def mac_address(lineage: str, address: str, network: str) -> str:
@@ -119,9 +128,12 @@ def desired_nodes(
     ]
     if sizes is not None and sizes.may_replace:
         found = [(factory.rebuilt(node), where) for node, where in found]
-    if recorded.moved:
+    if factory.late:
+        found = [(factory.with_late_values(node), where) for node, where in found]
+    if recorded.moved and "macs" not in factory.late:
         found = [(_with_recorded_macs(node, recorded.moved.get(node.address), recorded.lineage), where) for node, where in found]
-    peers = peers_digest(allocation, [node for node, _ in found], cluster.domain)
+    digest = members_digest if factory.late else peers_digest
+    peers = digest(allocation, [node for node, _ in found], cluster.domain)
     # Most nodes are the recorded objects themselves, which costs neither time nor memory.
     return [Desired(node if node.peers == peers else replace(node, peers=peers), where) for node, where in found]
 
@@ -154,7 +166,11 @@ class _NodeFactory:
         self._wanted = wanted
         self._cluster = cluster
         self._lineage = recorded.lineage
+        self._made_anew = recorded.made_anew
         self._running = running
+        site = wanted.site(cluster.site)
+        self.late = site.late_values if site is not None else ()
+        """The values that only the site chooses."""
         self._keys = keys_digest(cluster.ssh_keys)
         self._users = user_digests(cluster.users)
         self._public = allocation.public[0] if allocation.public else None
@@ -179,6 +195,8 @@ class _NodeFactory:
         template, image = self._template(group, nodes)
         recorded = self._recorded.get((group, index))
         peers, cpu = (recorded.peers, nodes.cpu or recorded.cpu) if recorded is not None else ("", nodes.cpu)
+        if self.late:
+            nics = [self._late_nic(nic, recorded, address) for nic in nics]
         node = replace(template, name=name, index=index, nics=tuple(nics), peers=peers, cpu=cpu)
         if nodes.flavor or not self._sizes.is_free:
             node = replace(node, **self._sizes.size(name, address, nodes, image)._asdict())
@@ -203,6 +221,16 @@ class _NodeFactory:
         image = self._wanted.image(nodes.image, node.site)
         size = self._sizes.size_anew(node.name, nodes, image, 0 if is_rebuilt else before.disk_bytes)
         return replace(node, **size._asdict())
+
+    def with_late_values(self, node: Node) -> Node:
+        """Return ``node``, without the values of its machine if the site makes another one."""
+        return rebuilt(node, self._recorded.get((node.group_name, node.index)), self.late)
+
+    def _late_nic(self, nic: Nic, recorded: Node | None, address: str) -> Nic:
+        before = None if recorded is None or address in self._made_anew else recorded
+        earlier = before.nic(nic.network) if before is not None else None
+        inside = earlier is not None and (nic.network == "public" or self._addresses[nic.network].contains(earlier.address))
+        return with_recorded_values(nic, before, self.late, inside=inside)
 
     def _template(self, group: str, nodes: WantedNodes) -> tuple[Node, WantedImage]:
         """Return a node with everything that the nodes with these settings have in common, and their image."""
@@ -238,10 +266,13 @@ class _NodeFactory:
     def _nic(self, network: Network, group: str, index: int, address: str) -> Nic:
         addresses = self._addresses[network.name]
         through_frontend = group != "frontend" and network.name == "private" and self._public is not None
+        # A site that chooses addresses gives the route along with them.
+        given = "private" in self.late
+        through_frontend = through_frontend and not given
         return Nic(
             network=network.name,
             mac=mac_address(self._lineage, address, network.name),
-            address=addresses.address(group, index),
+            address="" if given else addresses.address(group, index),
             prefix=addresses.prefix,
             gateway=self._frontend_address if through_frontend else None,
             dns=self._public.dns if through_frontend and self._public else (),

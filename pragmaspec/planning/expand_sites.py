@@ -60,6 +60,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         processors=PROCESSOR_LEVELS if model.processors is None else model.processors,
         devices=tuple(sorted(model.devices.items())),
         images=tuple(SimulatedImage(**image.model_dump()) for image in model.images),
+        late=tuple(sorted(set(model.late))),
     )
 
 
@@ -78,6 +79,7 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[st
         options=text,
         late_effects=plugin.description.completes_late,
         further_disks="volume_storage" in plugin.description.abilities,
+        late=plugin.description.late_values,
     )
 
 

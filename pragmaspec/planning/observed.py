@@ -188,6 +188,14 @@ class ObservedDisk(Frozen, frozen=True):
     size_bytes: int
 
 
+class ObservedInterface(Frozen, frozen=True):
+    """The MAC and the address that a machine has in one network; empty: not reported."""
+
+    network: str
+    mac: str = ""
+    address: str = ""
+
+
 class Inventory(Frozen, frozen=True):
     """Capacity of a site and its use by all owners. Totals are physical; planning applies overcommit."""
 
@@ -303,6 +311,8 @@ class ObservedNode(Frozen, frozen=True):
     """The further disks that exist and are removed with it."""
     volumes: tuple[str, ...] | None = None
     """The names at the site of the attached volumes; None: not reported, or compared with ``differences``."""
+    interfaces: tuple[ObservedInterface, ...] = ()
+    """Its interfaces with the values that the site chooses; empty: not reported."""
 
 
 class ObservedAllocation(Frozen, frozen=True):

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.guest.contract.cluster import peers_digest
+from pragmaspec.planning.late.members import members_digest
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Allocation, Node
@@ -29,7 +29,7 @@ def with_peers(selected: tuple[Action, ...], wanted: Wanted, state: State) -> tu
         allocation, cluster = allocations.get(f"{site}/{name}/allocation"), wanted.cluster(name)
         if allocation is not None and cluster is not None:
             nodes = [node for node in members.values() if (node.site, node.cluster) == (site, name)]
-            digests[site, name] = peers_digest(allocation, nodes, cluster.domain)
+            digests[site, name] = members_digest(allocation, nodes, cluster.domain)
     return tuple(_with_digest(action, digests) for action in selected)
 
 

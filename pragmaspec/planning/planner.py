@@ -36,6 +36,8 @@ from pragmaspec.planning.images.firmware import firmware_problems
 from pragmaspec.planning.images.needed import needed_images, unknown_image_problems
 from pragmaspec.planning.images.prune import prune_actions
 from pragmaspec.planning.images.site_images import memory_problems
+from pragmaspec.planning.late.members import with_member_updates
+from pragmaspec.planning.late.offline import offline_problems
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
 from pragmaspec.planning.moves.readdress import by_recorded_address, observations_by_origin
 from pragmaspec.planning.moves.suggest import likely_moves
@@ -136,7 +138,7 @@ def make_plan(
     found = (*_all_actions(wanted, moved, refreshed, target, request), *pruned)
     selected = selected_actions(found, [*known, *(action.resource for action in pruned)], request)
     selected = tuple(_with_requested_reason(_with_staged_reason(each, known_inventories), request) for each in selected)
-    selected = _with_actual_peers(selected, wanted, refreshed.state, request)
+    selected = with_member_updates(_with_actual_peers(selected, wanted, refreshed.state, request))
     require_public_networks(selected, observed, wanted, request)
     touched = {action.address for action in selected}
     sites = {action.resource.site for action in selected} | {cluster.site for cluster in wanted.clusters} | observed.keys()
@@ -203,9 +205,9 @@ class _Target:
             (each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name
         )
         self._replaced = replaced_nodes(self._state, request)
-        self._recorded = recorded_clusters(self._state, self._replaced)
         self._made_anew = refreshed.gone | refreshed.never_created | self._replaced
         self._devices: dict[str, DeviceChooser] = {}
+        self._recorded = recorded_clusters(self._state, self._replaced, self._made_anew)
         self._desired: list[Desired] = []
         self._pending: list[PendingChange] = []
         self._problems: list[Problem] = []
@@ -229,6 +231,7 @@ class _Target:
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
         self._problems += unsupported_disk_problems(self._desired, wanted.sites)
+        self._problems += offline_problems(self._desired, wanted.sites)
         self._problems += volume_problems(self._desired, self._refreshed, self._inventories, request)
         self._problems += unknown_image_problems(self._desired, request)
         self._problems += reused_name_problems(self._desired, state)

@@ -116,10 +116,11 @@ class _PowerOnlyCluster:
     def _wanted_nodes(self, allocation: Allocation, *, matches: bool) -> list[tuple[Node, Where | None]]:
         """Return the nodes of the spec. Their interfaces are unknown until an allocation matches the spec."""
         cluster, state = self._cluster, self._refreshed.state
-        recorded = recorded_clusters(state).get((cluster.site, cluster.name), RecordedCluster(state.lineage))
+        recorded = recorded_clusters(state, made_anew=self._missing)
+        own = recorded.get((cluster.site, cluster.name), RecordedCluster(state.lineage))
         if not matches:
             cluster, allocation = replace(cluster, networks=()), replace(allocation, networks=allocation.networks[:1])
-        found = desired_nodes(self._wanted, cluster, allocation, self._running, recorded, self._sizes)
+        found = desired_nodes(self._wanted, cluster, allocation, self._running, own, self._sizes)
         return [(entry.resource, entry.where) for entry in found if isinstance(entry.resource, Node)]
 
     def _add_node(self, wanted: Node, where: Where | None, *, matches: bool) -> None:

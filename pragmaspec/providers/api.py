@@ -29,6 +29,7 @@ from pragmaspec.planning.observed import (
     ObservedAllocation,
     ObservedDisk,
     ObservedImage,
+    ObservedInterface,
     ObservedNode,
     ObservedVolume,
     PoolUse,
@@ -83,7 +84,7 @@ from pragmaspec.resources import (
     StagedImage,
     Volume,
 )
-from pragmaspec.site import ExternalSite, Flavor, IdentityKind, Overcommit, PublicNetwork, QuotaKind, Reserve
+from pragmaspec.site import ExternalSite, Flavor, IdentityKind, LateValue, Overcommit, PublicNetwork, QuotaKind, Reserve
 from pragmaspec.state_model import Record, State
 from pragmaspec.typing import override
 
@@ -116,6 +117,7 @@ __all__ = [
     "ImageFiles",
     "ImageListing",
     "Inventory",
+    "LateValue",
     "Layer",
     "Mark",
     "Network",
@@ -127,6 +129,7 @@ __all__ = [
     "ObservedAllocation",
     "ObservedDisk",
     "ObservedImage",
+    "ObservedInterface",
     "ObservedNode",
     "ObservedVolume",
     "Offer",

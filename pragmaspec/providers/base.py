@@ -351,6 +351,9 @@ class Provider(Protocol):
         Must be atomic per claim at the site itself: of two stacks that claim one VLAN or address exactly one gets it, and the
         other a SiteConflictError that names the holder. Must do nothing for claims of this stack; may add and drop claims of an
         existing allocation so that it equals ``wanted``. A call that fails must leave none of its claims behind.
+
+        At a site that chooses public addresses, a grant without an address gets one, which is the output ``public:<node>``. The
+        same grant has the same address when the call is repeated.
         """
         ...
 
@@ -374,6 +377,9 @@ class Provider(Protocol):
         The machine then carries the op of ``request.mark``, so that a removal of its predecessor does not affect it. Where
         identities cannot be chosen, the machine is the one with ``request.site_id``, which must be read by that id and not from a
         listing; if it is absent or no id is given, one is created (per token only once). Its id is the output ``id``.
+
+        At a site that chooses MACs or addresses, those of the machine are the outputs ``mac:<network>`` and
+        ``address:<network>``. The same machine has the same values when the call is repeated.
 
         At a site with flavors, a new or resized machine gets ``node.flavor``; SiteError if it is not offered, and
         SiteCapacityError if a quota or the capacity is exceeded. Neither must leave anything behind. An existing machine keeps a

@@ -80,7 +80,7 @@ def _node_json(node: Node) -> JsonObject:
         **fields_json(node, "address", *identity),
         "group": node.group_name,
         **fields_json(node, "index", "cpus", "memory_mib", "disk_bytes", "image"),
-        "addresses": {nic.network: nic.address for nic in node.nics},
+        "addresses": {nic.network: nic.address or None for nic in node.nics},
         "nics": [_nic_json(nic) for nic in node.nics],
         **fields_json(node, "running", "protect", "autostart", "firmware", "readiness"),
         "flavor": node.flavor or None,
@@ -96,7 +96,11 @@ def _volume_json(volume: Volume) -> JsonObject:
 
 
 def _nic_json(nic: Nic) -> JsonObject:
-    return fields_json(nic, "network", "mac", "address", "prefix", "gateway", "dns", "mtu")
+    return {
+        **fields_json(nic, "network", "mac", "address", "prefix", "gateway", "dns", "mtu"),
+        "mac": nic.mac or None,
+        "address": nic.address or None,
+    }
 
 
 def _allocation_json(allocation: Allocation) -> JsonObject:
@@ -109,7 +113,7 @@ def _allocation_json(allocation: Allocation) -> JsonObject:
 
 
 def _grant_json(grant: PublicGrant) -> JsonObject:
-    return {**fields_json(grant, *grant.__struct_fields__), "mtu": grant.mtu or STANDARD_MTU}
+    return {**fields_json(grant, *grant.__struct_fields__), "address": grant.address or None, "mtu": grant.mtu or STANDARD_MTU}
 
 
 def _image_json(image: StagedImage) -> JsonObject:

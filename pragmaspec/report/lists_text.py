@@ -7,6 +7,7 @@ from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, r
 from pragmaspec.report.plan.differences import devices_text, grant_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, lines_text, table
+from pragmaspec.report.unknown import shown
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import memory, size
@@ -147,8 +148,8 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                     Cell(text=memory(node.memory_mib), right=True),
                     Cell(text=size(node.disk_bytes), right=True),
                     Cell(text=devices_text(node.devices)),
-                    Cell(text=private.address if private else ""),
-                    Cell(text=public.address if public else ""),
+                    Cell(text=shown(private.address) if private else ""),
+                    Cell(text=shown(public.address) if public else ""),
                     Cell(text=images.get(node.image, node.image[:16])),
                     Cell(text=record.problem.split("\n", 1)[0], tone="danger"),
                 )

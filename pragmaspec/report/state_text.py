@@ -8,6 +8,7 @@ from pragmaspec.report.lists_text import STATUS_TONES, node_status
 from pragmaspec.report.plan.differences import devices_text, disk_text, flavor_choice_text, grant_text, network_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, column_widths, format_row, lines_text, table
+from pragmaspec.report.unknown import interface_text, shown
 from pragmaspec.resources import STANDARD_MTU, Allocation, Node, StagedImage, Volume
 from pragmaspec.state.backends.base import LockHolder, StateVersion
 from pragmaspec.state_model import Record, State
@@ -55,7 +56,7 @@ def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterat
         gateway = f" · gateway {nic.gateway}" if nic.gateway else ""
         dns = f" · dns {', '.join(nic.dns)}" if nic.dns else ""
         mtu = f" · mtu {nic.mtu}" if nic.mtu != STANDARD_MTU else ""
-        yield nic.network, f"{nic.address}/{nic.prefix} · {nic.mac}{gateway}{dns}{mtu}"
+        yield nic.network, f"{interface_text(nic)} · {shown(nic.mac)}{gateway}{dns}{mtu}"
     if node.readiness.when == "none":
         yield "ready when", "booted"
     else:

@@ -9,6 +9,7 @@ from pragmaspec.report.json_forms import JsonObject, fields_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, lines_text, table
+from pragmaspec.report.unknown import shown
 from pragmaspec.resources import Node
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import counted, duration
@@ -32,8 +33,8 @@ def status_text(
                 Cell(text=node.name, tone="bold"),
                 Cell(text=f"{observed}{_explanation(machine)}", tone=_OBSERVED_TONES.get(observed, "danger")),
                 Cell(text=status, tone=STATUS_TONES[status]),
-                Cell(text=private.address if private else ""),
-                Cell(text=public.address if public else ""),
+                Cell(text=shown(private.address) if private else ""),
+                Cell(text=shown(public.address) if public else ""),
                 Cell(text=node.site),
                 Cell(text=details.get(record.address, ""), tone="change"),
             )
@@ -41,8 +42,8 @@ def status_text(
     if not rows:
         return "No nodes are recorded. `pragmaspec apply` creates those of the spec.\n"
     lines = table(("node", "observed", "recorded", "private", "public", "site", "drift"), rows, style)
-    shown = {record.address for _, record in _nodes(state)}
-    others = [each for each in drift if each.address not in shown]
+    listed = {record.address for _, record in _nodes(state)}
+    others = [each for each in drift if each.address not in listed]
     lines += [style.safe(f"{f'image {each.name}' if each.name else each.address}: {each.detail}") for each in others]
     return lines_text([*lines, "", style.safe(_summary(state, observations, drift, seconds))])
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.planning.late.values import with_values, without_values
 from pragmaspec.planning.plan import Verb
 from pragmaspec.planning.wanted import Move
 from pragmaspec.resources import Node, Outputs, Resource
@@ -44,7 +45,10 @@ class Intent(Frozen, frozen=True, tag_field="type", tag="intent"):
 
 
 class Bound(Frozen, frozen=True, tag_field="type", tag="bound"):
-    """The site has created the object and returned its ``outputs``; it may not be ready yet."""
+    """The site has created the object and returned its ``outputs``; it may not be ready yet.
+
+    The values among them that only the site chooses become part of the resource.
+    """
 
     op: str
     outputs: Outputs = ()
@@ -193,7 +197,9 @@ class JournalReplay:
     def _change(self, op: str, outputs: Outputs | None = None, problem: str | None = None) -> None:
         record = self._records.get(self._open[op].intent.resource.address)
         if record is not None:
-            changed = record if outputs is None else replace(record, outputs=outputs)
+            changed = record
+            if outputs is not None:
+                changed = replace(record, resource=with_values(record.resource, outputs), outputs=without_values(outputs))
             self._put(changed if problem is None else replace(changed, problem=problem))
 
     def _restore(self, opened: _OpenIntent) -> None:

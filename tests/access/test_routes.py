@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from pragmaspec.access.routes import routes
+from pragmaspec.access.routes import planned_routes, routes
 from pragmaspec.guest.keys import host_key
 from pragmaspec.resources import Mark
 from tests.access.conftest import HELLO, KEY, LINEAGE, recorded, state
@@ -48,3 +48,17 @@ def test_a_renamed_node_keeps_its_host_key():
         routes(moved, KEY)[1].host_key
         == host_key(KEY, Mark(lineage=LINEAGE, address="lab/earlier/node/earlier-compute-0")).public
     )
+
+
+def test_a_node_has_a_route_once_its_address_is_known():
+    later = state(recorded("hello-frontend", public="?", private="10.22.0.1"), recorded("hello-compute-0", 0, private=""))
+    frontend = later.record("lab/hello/node/hello-frontend")
+    private, public = frontend.resource.nics
+    later = later.with_record(replace(frontend, resource=replace(frontend.resource, nics=(private, replace(public, address="")))))
+    assert routes(later, KEY) == ()
+    assert [(route.name, route.address, route.jump) for route in planned_routes(later, KEY)] == [
+        ("hello-frontend", "", None),
+        ("hello-compute-0", "", "hello-frontend"),
+    ]
+    known = later.with_record(recorded("hello-compute-0", 0))
+    assert routes(known, KEY) == (), "its frontend is the way to it"

@@ -3,6 +3,7 @@ import stat
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from pragmaspec.access.ssh import SshClient, printable
 from pragmaspec.access.ssh_files import ssh_directory
@@ -196,3 +197,61 @@ def test_the_keys_of_the_user_are_offered_after_the_operator_key(short_folder, t
 
 def test_control_characters_are_replaced_in_output():
     assert printable("a\x1b[31m\r\nb\n\u202e") == "a\N{REPLACEMENT CHARACTER}[31m\nb\n\N{REPLACEMENT CHARACTER}"
+
+
+def test_addresses_are_used_as_soon_as_the_boots_have_named_them(short_folder):
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
+    known = {record.address: record.resource for record in HELLO.records}
+    unknown = state(*(_without_addresses(record) for record in HELLO.records))
+    assert remote.use(unknown) == ()
+    compute = "lab/hello/node/hello-compute-0"
+    assert remote.reachable(compute)
+    assert not remote.answers(compute)
+    assert remote.jump(compute) == FRONTEND
+    remote.learn(known[compute])
+    remote.learn(known[FRONTEND])
+    remote.learn(known[FRONTEND])
+    assert [(route.name, route.address) for route in remote.routes] == [
+        ("hello-compute-0", "10.22.0.10"),
+        ("hello-frontend", "192.0.2.10"),
+    ]
+    told = _blocks(remote.config)
+    remote.use(state(*(record for record in HELLO.records if record.address != "lab/hello/node/hello-compute-1")))
+    assert told.keys() - _blocks(remote.config).keys() == {"hello-frontend hello-compute-0 hello-compute-1"}
+    assert {name: told[name] for name in ("hello-frontend", "hello-compute-0")} == {
+        name: block for name, block in _blocks(remote.config).items() if " " not in name
+    }
+    moved = replace(known[compute], nics=(replace(known[compute].nics[0], address="10.22.0.99"),))
+    remote.learn(moved)
+    assert remote.route(compute).address == "10.22.0.99"
+    assert "HostName 10.22.0.99" in remote.config.read_text()
+    assert "10.22.0.10\n" not in remote.config.read_text()
+    remote.learn(recorded("other-frontend", public="192.0.2.11").resource)
+    assert not remote.reachable("lab/other/node/other-frontend")
+
+
+def test_files_that_cannot_be_completed_are_an_error(short_folder):
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
+    frontend = HELLO.record(FRONTEND).resource
+    private, public = frontend.nics
+    remote.use(state(replace(HELLO.record(FRONTEND), resource=replace(frontend, nics=(private, replace(public, address=""))))))
+    remote.config.unlink()
+    remote.config.mkdir()
+    with pytest.raises(AccessError, match="The ssh files cannot be written"):
+        remote.learn(frontend)
+
+
+def _without_addresses(record):
+    node = record.resource
+    return replace(record, resource=replace(node, nics=tuple(replace(nic, address="") for nic in node.nics)))
+
+
+def _blocks(config):
+    """Return the blocks of a client configuration by the names they are for."""
+    found = {}
+    for line in config.read_text().splitlines():
+        if line.startswith("Host "):
+            lines = found.setdefault(line.removeprefix("Host "), [])
+        elif line.strip() and not line.startswith("#"):
+            lines.append(line)
+    return found

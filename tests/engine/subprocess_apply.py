@@ -23,14 +23,15 @@ from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedDisk, WantedImage, WantedNodes, WantedPublic
 from pragmaspec.providers.base import Provider
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.resources import Blob, Node, Readiness, StagedImage, Volume
+from pragmaspec.resources import Allocation, Blob, Node, Readiness, StagedImage, Volume
 from pragmaspec.site import Site
-from pragmaspec.state_model import State
+from pragmaspec.state_model import Record, State
 from tests.state.local_store import LocalStore
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-00000000000{}"
@@ -41,6 +42,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "alone": {"keys": ("ada",), "public": "none"},
     "pair": {"computes": 1, "keys": ("ada",)},
+    "larger": {"computes": 3, "keys": ("ada", "grace"), "cpus": 2},
     "small": {"computes": 2, "keys": ("ada",)},
     "changed": {"computes": 1, "keys": ("ada", "grace"), "cpus": 2},
     "off": {"computes": 2, "keys": ("ada",), "running": False},
@@ -98,7 +100,8 @@ def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) 
         failpoints.arm(failpoint)
         apply_plan(plan, context)
         failpoints.arm("")
-    return report(store.read(), provider, site, lineage)
+    left = make_plan(target, store.read(), {site.name: provider.observe(lineage)}, {site.name: provider.inventory()}, REQUEST)
+    return {**report(store.read(), provider, site, lineage), "left": [action.key for action in left.actions]}
 
 
 def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[str, Any]:
@@ -135,6 +138,7 @@ def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[s
             ),
             sorted((node.address.rpartition("/")[2], disk.name, disk.size_bytes) for node in seen.nodes for disk in node.disks),
         ],
+        "values": [values_of(records), values_at(seen)],
         "images": [
             [record.resource.digest for record in records.values() if isinstance(record.resource, StagedImage)],
             list(seen.images),
@@ -142,6 +146,26 @@ def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[s
         "statuses": sorted({record.status for record in records.values()}),
         "ops": len({record.op for record in records.values()}) == len(records),
     }
+
+
+def values_of(records: dict[str, Record]) -> list[object]:
+    """The recorded MACs, private and public addresses."""
+    nodes = {address: record.resource for address, record in records.items() if isinstance(record.resource, Node)}
+    grants = [record.resource.public for record in records.values() if isinstance(record.resource, Allocation)]
+    interfaces = sorted(
+        (address, nic.network, nic.mac, "" if nic.network == "public" else nic.address)
+        for address, node in nodes.items()
+        for nic in node.nics
+    )
+    public = sorted(nic.address for node in nodes.values() for nic in node.nics if nic.network == "public")
+    return [interfaces, sorted(grant.address for public in grants for grant in public), public]
+
+
+def values_at(seen: Observations) -> list[object]:
+    """The same at a site that chooses them."""
+    interfaces = sorted((node.address, each.network, each.mac, each.address) for node in seen.nodes for each in node.interfaces)
+    public = sorted(address for allocation in seen.allocations for address in allocation.public)
+    return [interfaces, public, public]
 
 
 def serve() -> None:
@@ -209,6 +233,11 @@ class SubprocessApply:
             return None
         assert "error" not in reply["answer"], reply["answer"]["error"]
         return reply["answer"]
+
+    def values(self, directory: Path, site: Site) -> list[list[str]]:
+        """The interfaces of the machines at a simulated site."""
+        seen = open_provider(site).observe(LINEAGE.format(0))
+        return json.loads(json.dumps(values_at(seen)))[0]
 
 
 if __name__ == "__main__":

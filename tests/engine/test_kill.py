@@ -95,6 +95,10 @@ def libvirt_test_site(home: Path) -> Site:
     return LibvirtSite(name="lab", uri="test:///default", overcommit=Overcommit(memory=10.0))
 
 
+def late_site(home: Path) -> Site:
+    return SimulatedSite(name="lab", file=str(home / "site.jsonl"), late=("macs", "private", "public"))
+
+
 def check_equal(done: dict[str, Any] | None) -> None:
     """Recorded and observed resources are equal, and all are ready."""
     assert done is not None
@@ -129,6 +133,46 @@ def test_apply_recovers_from_a_kill_with_the_libvirt_test_driver(applies: Subpro
     """The resources of the test driver are lost with the process, so all are created again."""
     assert applies.apply(home, libvirt_test_site(home), "small", f"{point}:1:kill") is None
     check_equal(applies.apply(home, libvirt_test_site(home), "small"))
+
+
+def check_late_values(done: dict[str, Any] | None) -> None:
+    """The values that the site has chosen are recorded, all guests know them, and nothing is left to do."""
+    check_equal(done)
+    assert done is not None
+    assert done["values"][0] == done["values"][1]
+    assert done["left"] == []
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "engine.assigned",
+        *(point for point in COMING if point.startswith(("engine.allocate", "engine.bo"))),
+        *(point for point in GOING if point.startswith("engine.update")),
+    ],
+)
+def test_apply_recovers_from_a_kill_with_addresses_of_the_site(
+    applies: SubprocessApply, home: Path, point: str, nth: int
+) -> None:
+    """The address has come back, or has not; it is recorded, or is not: the next apply finds the same one."""
+    killed = applies.apply(home, late_site(home), "small", f"{point}:{nth}:kill")
+    assert killed is None or (nth > 1 and "allocate" in point), "the point was not reached"
+    before = applies.values(home, late_site(home))
+    done = applies.apply(home, late_site(home), "small")
+    check_late_values(done)
+    assert done is not None
+    assert all(value in done["values"][1][0] for value in before), "the addresses of the machines have not changed"
+
+
+@pytest.mark.parametrize("point", ["engine.assigned", "engine.bound", "engine.boot.ended", *GOING[:9]])
+def test_apply_recovers_from_a_kill_while_changing_a_cluster_with_addresses_of_the_site(
+    applies: SubprocessApply, home: Path, point: str
+) -> None:
+    check_late_values(applies.apply(home, late_site(home), "pair"))
+    killed = applies.apply(home, late_site(home), "larger", f"{point}:1:kill")
+    assert killed is None or "clean" in point or "shutdown" in point, "the point was not reached"
+    check_late_values(applies.apply(home, late_site(home), "larger"))
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])

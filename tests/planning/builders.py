@@ -1,11 +1,15 @@
 """Builders of specs, states and observations for planning tests."""
 
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from hashlib import sha256
+from ipaddress import IPv4Network
 
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Where
+from pragmaspec.planning.late.members import LATER, members_digest
+from pragmaspec.planning.late.values import with_public_address, with_values
 from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.observed import (
     HostDevice,
@@ -22,7 +26,7 @@ from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.resources import Allocation, Blob, Node, Resource, StagedImage, Volume
+from pragmaspec.resources import Allocation, Blob, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.state_model import Record, State
 
@@ -142,7 +146,8 @@ def applied(plan: Plan, state: State) -> State:
             state = state.without(each.address)
         else:
             origin = before.origin if before else ""
-            state = state.with_record(Record(resource=_outcome(each, before), generation=each.generation, origin=origin))
+            resource = _with_late_values(_outcome(each, before), each, state, plan)
+            state = state.with_record(Record(resource=resource, generation=each.generation, origin=origin))
     sites = {site.name: site for site in (*state.sites, *(known.site for known in plan.sites))}
     return replace(state, serial=state.serial + 1, sites=tuple(sites[name] for name in sorted(sites)))
 
@@ -157,6 +162,44 @@ def _outcome(done: Action, before: Record | None) -> Resource:
             told = before.resource
             resource = replace(resource, keys=told.keys, peers=told.peers, users=told.users)
     return resource
+
+
+def _with_late_values(resource: Resource, done: Action, state: State, plan: Plan) -> Resource:
+    """Return ``resource`` with the values that its site chooses when the action is done."""
+    late = next((known.site.late_values for known in plan.sites if known.site.name == resource.site), ())
+    if not late or isinstance(resource, (StagedImage, Volume)):
+        return resource
+    if isinstance(resource, Allocation):
+        return with_values(resource, _public_outputs(resource, state)) if done.verb == "allocate" else resource
+    allocation = state.record(f"{resource.site}/{resource.cluster}/allocation").resource
+    if done.verb == "boot":
+        resource = with_public_address(resource, allocation)
+        return with_values(resource, tuple(_boot_outputs(resource, done.generation, allocation, state)))
+    if done.verb == "update" and resource.peers == LATER:
+        nodes = [node for node in state.nodes(resource.cluster) if node.site == resource.site]
+        known = state.record(done.address).resource
+        return replace(resource, nics=known.nics, peers=members_digest(allocation, nodes, "local"))
+    return resource
+
+
+def _public_outputs(allocation: Allocation, state: State) -> Outputs:
+    taken = {
+        grant.address for record in state.records if isinstance(record.resource, Allocation) for grant in record.resource.public
+    }
+    free = (f"203.0.113.{number}" for number in range(1, 255) if f"203.0.113.{number}" not in taken)
+    return tuple((f"public:{grant.node}", next(free)) for grant in allocation.public if not grant.address)
+
+
+def _boot_outputs(node: Node, generation: int, allocation: Allocation, state: State) -> Iterator[tuple[str, str]]:
+    cidrs = {network.name: IPv4Network(network.cidr, strict=False) for network in allocation.networks}
+    taken = {(nic.network, nic.address) for other in state.nodes(node.cluster) for nic in other.nics}
+    for nic in node.nics:
+        if not nic.mac:
+            digest = sha256(f"{node.address} {generation} {nic.network}".encode()).digest()[:4].hex(":")
+            yield f"mac:{nic.network}", f"fa:16:{digest}"
+        if not nic.address:
+            hosts = (str(cidrs[nic.network].network_address + offset) for offset in range(100, 255))
+            yield f"address:{nic.network}", next(each for each in hosts if (nic.network, each) not in taken)
 
 
 def observed(state: State, site: str = "lab") -> Observations:

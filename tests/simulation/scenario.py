@@ -29,7 +29,7 @@ from pragmaspec.providers.simulated.objects import (
 )
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
-from pragmaspec.site import Flavor, PublicNetwork, SimulatedSite
+from pragmaspec.site import Flavor, LateValue, PublicNetwork, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.executor import executor_factory
@@ -52,6 +52,10 @@ FLAVORS = (
 )
 QUOTAS = (("instances", 1000), ("cores", 4000), ("networks", 100), ("addresses", 100))
 """Never short: the simulation checks that their use is counted rightly."""
+
+
+LATE: tuple[tuple[LateValue, ...], ...] = ((), (), ("macs", "private", "public"), (), ("public",), ("macs",), ("macs", "private"))
+"""The values that the site chooses, by seed."""
 
 
 class InvariantError(AssertionError):
@@ -140,6 +144,7 @@ class Scenario:
                 public=PublicNetwork(network="public", addresses=("192.0.2.10-192.0.2.60",)),
                 flavors=FLAVORS if seed % 4 == 1 else None,
                 quotas=QUOTAS,
+                late=LATE[seed % len(LATE)],
             )
             for name in names
         )
@@ -288,12 +293,23 @@ class Scenario:
                 if expected != (obj.status == "running", (obj.flavor, obj.cpus), obj.generation, obj.op):
                     raise InvariantError(f"{record} is not {obj}")
                 self._check_disks(resource, obj)
+                self._check_addresses(resource, obj)
             if isinstance(resource, Volume) and isinstance(obj, SimulatedVolume) and resource.size_bytes != obj.size_bytes:
                 raise InvariantError(f"{record} is not {obj}")
             if isinstance(resource, Allocation) and isinstance(obj, Grant):
                 vlans = {network.vlan for network in resource.networks}
                 if vlans != {network.vlan for network in obj.networks} or obj.public != tuple(p.address for p in resource.public):
                     raise InvariantError(f"{record} is not {obj}")
+
+    def _check_addresses(self, node: Node, machine: SimulatedMachine) -> None:
+        """The recorded interfaces of a running node are known, and have the values that the site has chosen for the machine."""
+        late, there = self.sites[0].late, {each.network: each for each in machine.interfaces}
+        for nic in node.nics if node.running else ():
+            wrong = not (nic.mac and nic.address)
+            wrong |= "macs" in late and nic.mac != there[nic.network].mac
+            wrong |= "private" in late and nic.network != "public" and nic.address != there[nic.network].address
+            if wrong:
+                raise InvariantError(f"{node} has the interfaces {machine.interfaces}")
 
     def _check_disks(self, node: Node, machine: SimulatedMachine) -> None:
         """The machine has the recorded disks, except that one that should be off gets them later."""

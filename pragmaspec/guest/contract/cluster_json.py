@@ -52,7 +52,7 @@ def _identity(node: Node, cluster: GuestCluster) -> dict[str, object]:
 
 
 def _member(member: ClusterMember, cluster: GuestCluster, host_key: str) -> dict[str, object]:
-    addresses = {nic.network: nic.address for nic in member.node.nics}
+    addresses = {nic.network: nic.address or None for nic in member.node.nics}
     return {**_identity(member.node, cluster), "addresses": addresses, "host_key": host_key}
 
 
@@ -63,8 +63,8 @@ def _network(network: Network) -> dict[str, object]:
 def _interface(nic: Nic) -> dict[str, object]:
     return {
         "network": nic.network,
-        "mac": nic.mac,
-        "address": nic.address,
+        "mac": nic.mac or None,
+        "address": nic.address or None,
         "prefix": nic.prefix,
         "gateway": nic.gateway,
         "dns": nic.dns,

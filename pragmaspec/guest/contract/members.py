@@ -51,7 +51,7 @@ def hosts_text(found: tuple[ClusterMember, ...]) -> str:
 
 def known_hosts_text(found: tuple[ClusterMember, ...], public_key: Callable[[Node], str]) -> str:
     """Return ``/etc/ssh/ssh_known_hosts`` (see sshd(8)): one line per node, with all its names and addresses and its host key."""
-    return "".join(f"{','.join(_all_names(member))} {public_key(member.node)}\n" for member in found)
+    return "".join(f"{','.join(_all_names(member))} {public_key(member.node)}\n" for member in found if member.names)
 
 
 def machinefile_text(cluster: GuestCluster) -> str:
@@ -65,6 +65,8 @@ def machinefile_text(cluster: GuestCluster) -> str:
 
 def _own_names(node: Node, cluster: GuestCluster, taken: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for nic in ordered_nics(node):
+        if not nic.address:  # the site has yet to choose it
+            continue
         names = tuple(name for name in _nic_names(node, nic, cluster) if name not in taken)
         taken.update(names)
         if names:

@@ -5,7 +5,7 @@ indented by two spaces, as in the files of pragma_boot, the predecessor.
 """
 
 import re
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 from xml.etree import ElementTree as ET
 
 from pragmaspec.errors import SpecError
@@ -63,13 +63,14 @@ def _interfaces(parent: ET.Element, node: Node) -> None:
 
 
 def _interface(nic: Nic) -> dict[str, str]:
-    network = IPv4Interface(f"{nic.address}/{nic.prefix}").network
+    """Return the attributes of an interface, empty where the site has yet to choose them."""
+    network = IPv4Interface(f"{nic.address}/{nic.prefix}").network if nic.address else IPv4Network((0, nic.prefix))
     return {
         "ip": nic.address,
         "mac": nic.mac.lower(),  # readers search the output of `ip link` for exactly this text
         "mtu": str(nic.mtu),
         "netmask": str(network.netmask),
-        "subnet": str(network.network_address),
+        "subnet": str(network.network_address) if nic.address else "",
     }
 
 

@@ -15,11 +15,7 @@ NAT = SetupScript(
 )
 _SYSCTL = GuestFile(path="/etc/sysctl.d/90-pragmaspec.conf", mode=ALL_READ, content="net.ipv4.ip_forward = 1\n")
 
-_SCRIPT = """\
-#!/bin/sh
-# Written by pragmaspec: this node is the gateway of the private network.
-set -eu
-private=@PRIVATE@
+_BY_MAC = """\
 public_mac=@MAC@
 
 public=
@@ -31,6 +27,24 @@ if [ -z "$public" ]; then
   exit 1
 fi
 
+"""
+_BY_ROUTE = """\
+
+public=$(sed -n 's/^\\([^[:space:]]*\\)[[:space:]]*00000000[[:space:]].*/\\1/p' /proc/net/route | head -n 1)
+if [ -z "$public" ]; then
+  echo "pragmaspec-nat: there is no default route, which shows the public interface" >&2
+  exit 1
+fi
+
+"""
+"""For an interface whose MAC the site chooses when the frontend boots."""
+
+_SCRIPT = """\
+#!/bin/sh
+# Written by pragmaspec: this node is the gateway of the private network.
+set -eu
+private=@PRIVATE@
+@FIND@
 echo 1 > /proc/sys/net/ipv4/ip_forward
 
 if command -v nft >/dev/null; then
@@ -82,7 +96,8 @@ def nat_script(node: Node, cluster: GuestCluster) -> str | None:
     public = node.nic("public")
     if node.role != "frontend" or public is None:
         return None
-    return _SCRIPT.replace("@PRIVATE@", cluster.allocation.private.cidr).replace("@MAC@", public.mac.lower())
+    script = _SCRIPT.replace("@FIND@\n", _BY_MAC if public.mac else _BY_ROUTE)
+    return script.replace("@PRIVATE@", cluster.allocation.private.cidr).replace("@MAC@", public.mac.lower())
 
 
 def _boot_command(text: str) -> str:

@@ -11,6 +11,7 @@ from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.allocation import errors, pools
 from pragmaspec.planning.allocation.node_addresses import node_capacity
 from pragmaspec.planning.allocation.pools import Pool
+from pragmaspec.planning.late.values import UNKNOWN
 from pragmaspec.planning.observed import Inventory, PoolUse, SiteIdentity
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
 from pragmaspec.resources import Allocation, Network, PublicGrant
@@ -215,6 +216,8 @@ class Allocator:
                 raise AllocationError(errors.outside_pool("address", named, pool, self._site.name, where))
             self._refuse_used("address", self._public.other_use_of(named, allocation), wanted, where)
             return named
+        if "public" in self._site.late_values:
+            return UNKNOWN
         chosen = next((each for each in pools.public_addresses(public, self._inventory) if not self._public.use_of(each)), None)
         if chosen is None:
             uses = self._public.uses(pools.public_addresses(public, self._inventory))
@@ -259,7 +262,7 @@ def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -
         return not recorded.public
     public = site.public or PublicNetwork()
     return any(
-        wanted.public.address in (None, grant.address)
+        (wanted.public.address in (None, grant.address) and (grant.address or "public" in site.late_values))
         and (grant.bridge == public.bridge if public.bridge else public.network in (None, grant.network))
         for grant in recorded.public
     )
@@ -282,4 +285,4 @@ def _cidrs(allocation: Allocation) -> list[str]:
 
 
 def _addresses(allocation: Allocation) -> list[str]:
-    return [grant.address for grant in allocation.public]
+    return [grant.address for grant in allocation.public if grant.address]

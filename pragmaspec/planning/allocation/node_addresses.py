@@ -61,12 +61,18 @@ class NodeAddresses:
             self._taken.add(offset)
         return inet_ntoa((self._base + offset).to_bytes(4))
 
+    def contains(self, address: str) -> bool:
+        """True if ``address``, which may be empty, is one of the network's."""
+        return bool(address) and 0 < int.from_bytes(inet_aton(address)) - self._base <= self._last
+
     def _keep(self, node: Node) -> None:
         """Record the offset of ``node``, which stays the same when the network gets another range."""
         for nic in node.nics:
             if nic.network == self._network.name:
                 break
         else:
+            return
+        if not nic.address:
             return
         offset = int.from_bytes(inet_aton(nic.address)) & (2 ** (32 - nic.prefix) - 1)
         group = node.group_name

@@ -18,6 +18,7 @@ from pragmaspec.planning.drift.image_damage import image_damage
 from pragmaspec.planning.drift.missing import made_at_other_site, missing_problems, site_identity_problems
 from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
 from pragmaspec.planning.drift.public_network import is_public_network_stopped, public_network_faults
+from pragmaspec.planning.late.drift import moved_interfaces, with_interfaces
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
 from pragmaspec.planning.storage.drift import ComparedDisks, compare_disks, compare_volume, detached_volumes, without_volumes
@@ -174,7 +175,9 @@ class _SiteComparison:
                 id=machine.id,
                 made=machine.made,
                 volumes=machine.volumes,
+                interfaces=machine.interfaces,
             )
+            and not moved_interfaces(node, machine.interfaces)
         )
 
     def _compare_resource(self, record: Record, machine: ObservedNode | None) -> tuple[Drift | None, Record]:
@@ -223,6 +226,7 @@ def _compare_node(record: Record, node: Node, seen: ObservedNode | None) -> tupl
         detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
         kind, refreshed = "changed", replace(node, autostart=seen.autostart)
     kind, detail, refreshed = _compare_disks(kind, detail, refreshed, seen)
+    kind, detail, refreshed = _compare_interfaces(kind, detail, refreshed, seen)
     differences = [*difference_texts(seen)] if node.running else []
     manual_changes = [*manual_change_texts(seen)]
     if differences:
@@ -243,6 +247,16 @@ def _compare_disks(
     if not disks.detail:
         return kind, detail, node
     return kind or "changed", "; ".join(filter(None, (detail, disks.detail))), disks.node
+
+
+def _compare_interfaces(
+    kind: DriftKind | Literal[""], detail: str, node: Node, seen: ObservedNode
+) -> tuple[DriftKind | Literal[""], str, Node]:
+    """Return the given drift and node, with the MACs and addresses that the site has chosen since."""
+    moved = moved_interfaces(node, seen.interfaces)
+    if not moved:
+        return kind, detail, node
+    return kind or "changed", "; ".join((*filter(None, (detail,)), *moved)), with_interfaces(node, seen.interfaces)
 
 
 def _compare_power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
@@ -315,9 +329,9 @@ def _compare_allocation(
         if network.vlan is not None
         and (network.name not in seen.networks or vlans.get(network.name, network.vlan) != network.vlan)
     ]
-    lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
+    granted = {grant.address for grant in allocation.public if grant.address}
+    lost += [f"public address {address}" for address in sorted(granted.difference(seen.public))]
     # A request whose response was lost can take effect after the one that replaced it.
-    granted = {grant.address for grant in allocation.public}
     known = {network.name for network in allocation.networks}
     extra = [f"network {name}" for name in seen.networks if name not in known]
     extra += [f"public address {address}" for address in seen.public if address not in granted]

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.providers.base import BootRequest
+from pragmaspec.providers.simulated.late import interfaces_of, with_own_values
 from pragmaspec.providers.simulated.objects import SimulatedMachine
 from pragmaspec.providers.simulated.site_images import require_site_image
 from pragmaspec.providers.simulated.volumes import booted_disks, check_volumes
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Mark
-from pragmaspec.site import IdentityKind, SimulatedSite
+from pragmaspec.site import SimulatedSite
 
 
 def definition_of(request: BootRequest) -> str:
@@ -41,9 +42,9 @@ def definition_of(request: BootRequest) -> str:
     return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
-def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
+def find_machine(world: World, site: SimulatedSite, request: BootRequest) -> SimulatedMachine | None:
     """The machine of ``request``; None if it does not exist. Raises SiteError when it must not be changed."""
-    mark = request.mark
+    mark, kind = request.mark, site.identity
     machines = world.machines_at(mark.lineage, mark.address)
     if kind == "ident":
         return _require_generation(machines[0], mark) if machines else None
@@ -53,7 +54,7 @@ def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> Simu
     if known is not None or kind == "tag":
         return known
     same = next((machine for machine in machines if machine.op == mark.op), None)
-    if same is not None and same.asked != definition_of(request):
+    if same is not None and same.asked != definition_of(with_own_values(world, site, request, same)):
         raise SiteError(
             "The token was used for another request",
             f"{mark.address}: the op {mark.op} has already created a machine, with other parameters.",
@@ -79,11 +80,11 @@ def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
 
 
 def booted_machine(
-    request: BootRequest, before: SimulatedMachine | None, now: float, *, unready: bool, alone: bool, made: int
+    request: BootRequest, before: SimulatedMachine | None, site: SimulatedSite, now: float, *, unready: bool, made: int
 ) -> SimulatedMachine:
     """The machine after the boot. A disk of the same generation is kept, and never shrinks.
 
-    ``made`` is the number of a new machine; ``alone``: no other machine may have its address.
+    ``made`` is the number of a new machine. ``request`` has the values that the site chooses.
     """
     node, mark = request.node, request.mark
     kept = before if before is not None and before.disk and before.generation == mark.generation else None
@@ -101,13 +102,14 @@ def booted_machine(
         op=mark.op or (kept.op if kept else ""),
         made=kept.made if kept else made,
         asked=kept.asked if kept else definition_of(request),
-        alone=alone,
+        alone=site.identity == "ident",
         autostart=node.autostart,
         firmware=node.firmware,
         flavor=node.flavor,
         nics=sum(nic.network != "public" for nic in node.nics),
         cpu=node.cpu,
         devices=device_addresses(node),
+        interfaces=interfaces_of(site, node),
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
@@ -121,6 +123,7 @@ def _with_live_changes(kept: SimulatedMachine, wanted: SimulatedMachine) -> Simu
         disks=wanted.disks,
         autostart=wanted.autostart,
         nics=wanted.nics,
+        interfaces=wanted.interfaces,
         booted_at=0.0,
         unready=False,
     )

@@ -33,6 +33,14 @@ class MachineDisk(Frozen, frozen=True):
     volume: str = ""
 
 
+class MachineInterface(Frozen, frozen=True):
+    """The MAC and the address of a machine in one network, at a site that chooses such values."""
+
+    network: str
+    mac: str
+    address: str
+
+
 class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     """A machine: its definition, its power state, and its disk.
 
@@ -70,6 +78,8 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     """Its processor; empty: not named."""
     devices: tuple[str, ...] = ()
     """Addresses of the host's devices that it has for itself, sorted."""
+    interfaces: tuple[MachineInterface, ...] = ()
+    """Its interfaces, if the site chooses their MACs or addresses."""
 
     @property
     def total_disk_bytes(self) -> int:

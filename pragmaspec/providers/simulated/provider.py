@@ -23,6 +23,7 @@ from pragmaspec.providers.simulated.claims import claim, new_grant, release_dige
 from pragmaspec.providers.simulated.devices import check_devices
 from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
+from pragmaspec.providers.simulated.late import allocation_outputs, boot_outputs, with_own_values, with_public_addresses
 from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
@@ -117,11 +118,12 @@ class SimulatedProvider(
         fault = self._call("allocate", mark.address)
         with self._world.writing() as world:
             before = world.grant(mark.lineage, mark.address)
+            wanted = with_public_addresses(world, self._site, wanted, before)
             grant = new_grant(wanted, mark, before, world.next_made())
             check_grant_quotas(world, self._site, before, grant)
             claim(world, grant)
         _respond(fault)
-        return ()
+        return allocation_outputs(self._site, wanted)
 
     @override
     def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
@@ -166,11 +168,11 @@ class SimulatedProvider(
     def boot(self, request: BootRequest) -> Outputs:
         fault = self._call("boot", request.mark.address)
         unready = fault is not None and fault.kind == "unready"
-        alone = self._site.identity == "ident"
         with self._world.writing() as world:
             check_bootable(world, self._site, request)
-            before = find_machine(world, request, self._site.identity)
-            after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
+            before = find_machine(world, self._site, request)
+            request = with_own_values(world, self._site, request, before)
+            after = booted_machine(request, before, self._site, self._clock.now(), unready=unready, made=world.next_made())
             check_flavor(self._site, before, request.node)
             check_processor(self._site, before, request.node)
             check_devices(world, self._site, before, after)
@@ -179,7 +181,8 @@ class SimulatedProvider(
             if after != before:
                 world.put(after)
         _respond(fault)
-        return () if alone else (("id", after.id),)
+        own_id = () if self._site.identity == "ident" else (("id", after.id),)
+        return (*boot_outputs(self._site, after), *own_id)
 
     @override
     def check_boot(self, request: BootRequest) -> None:

@@ -9,6 +9,7 @@ from pragmaspec.planning.observed import (
     Observations,
     ObservedAllocation,
     ObservedDisk,
+    ObservedInterface,
     ObservedNode,
     ObservedVolume,
     PoolUse,
@@ -80,7 +81,7 @@ def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observ
     return Observations(
         site=site.name,
         identity=site_identity(site),
-        nodes=tuple(_observed(machine) for machine in world.machines.values() if machine.lineage == lineage),
+        nodes=tuple(_observed(site, machine) for machine in world.machines.values() if machine.lineage == lineage),
         allocations=tuple(
             ObservedAllocation(
                 address=grant.address,
@@ -119,7 +120,19 @@ def stored_images(world: World) -> tuple[StoredImage, ...]:
     )
 
 
-def _observed(machine: SimulatedMachine) -> ObservedNode:
+def observed_interfaces(site: SimulatedSite, machine: SimulatedMachine) -> tuple[ObservedInterface, ...]:
+    """Return the interfaces of ``machine`` with the values that the site has chosen."""
+    return tuple(
+        ObservedInterface(
+            network=each.network,
+            mac=each.mac if "macs" in site.late else "",
+            address=each.address if "private" in site.late and each.network != "public" else "",
+        )
+        for each in (machine.interfaces if site.late else ())
+    )
+
+
+def _observed(site: SimulatedSite, machine: SimulatedMachine) -> ObservedNode:
     return ObservedNode(
         address=machine.address,
         generation=machine.generation,
@@ -134,6 +147,7 @@ def _observed(machine: SimulatedMachine) -> ObservedNode:
         made=machine.made,
         disks=tuple(ObservedDisk(name=disk.name, size_bytes=disk.size_bytes) for disk in machine.disks if not disk.volume),
         volumes=tuple(disk.volume for disk in machine.disks if disk.volume),
+        interfaces=observed_interfaces(site, machine),
     )
 
 

@@ -36,6 +36,8 @@ class World:
         self.volumes: dict[Key, SimulatedVolume] = {}
         self.vlans: dict[int, Grant] = {}
         self.addresses: dict[str, Grant] = {}
+        self.hosts: dict[str, Key] = {}
+        """The machines by the addresses that the site has chosen for them."""
         self._users: dict[str, dict[Key, SimulatedMachine]] = {}
         self.cpus = 0
         self.memory_mib = 0
@@ -160,11 +162,14 @@ class World:
         for disk in machine.disks:
             if disk.volume:
                 self._users.setdefault(disk.volume, {})[machine.key] = machine
+        self.hosts.update((each.address, machine.key) for each in machine.interfaces)
 
     def _detach(self, machine: SimulatedMachine) -> None:
         for disk in machine.disks:
             if disk.volume:
                 self._users[disk.volume].pop(machine.key, None)
+        for each in machine.interfaces:
+            self.hosts.pop(each.address, None)
 
     def _add_amounts(self, amounts: Mapping[QuotaBasis, int], sign: int) -> None:
         for basis, amount in amounts.items():

@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from pragmaspec.planning.late.values import KNOWN_AFTER_APPLY
 from pragmaspec.planning.storage.disks import disk_differences
+from pragmaspec.report.unknown import shown
 from pragmaspec.resources import (
     STANDARD_MTU,
     Allocation,
@@ -64,6 +66,8 @@ def flavor_choice_text(node: Node) -> str:
 
 def grant_text(grant: PublicGrant) -> str:
     """Return ``192.0.2.10 (frontend.example.org)``."""
+    if not grant.address:
+        return f"public address {KNOWN_AFTER_APPLY}"
     return f"{grant.address} ({grant.fqdn})" if grant.fqdn else grant.address
 
 
@@ -175,7 +179,7 @@ def _nics(before: tuple[Nic, ...], after: tuple[Nic, ...]) -> Iterator[str]:
     old, new = {nic.network: nic for nic in before}, {nic.network: nic for nic in after}
     for name, nic in new.items():
         if name not in old:
-            yield f"joins {name} {nic.address}"
+            yield f"joins {name} {shown(nic.address)}"
         else:
             yield from _nic(name, old[name], nic)
     for name in old:
@@ -187,7 +191,7 @@ def _nics(before: tuple[Nic, ...], after: tuple[Nic, ...]) -> Iterator[str]:
 
 def _nic(name: str, before: Nic, after: Nic) -> Iterator[str]:
     if before.address != after.address:
-        yield f"{name} {before.address} → {after.address}"
+        yield f"{name} {shown(before.address)} → {shown(after.address)}"
     if before.segment and after.segment and before.segment != after.segment:
         yield f"{name} {_segment_change(before.segment, after.segment)}"
     if before.mtu != after.mtu:

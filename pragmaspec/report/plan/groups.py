@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.impact import worst_impact
+from pragmaspec.planning.late.members import MEMBERS_LATER
 from pragmaspec.planning.plan import Action, Impact, Plan
 from pragmaspec.resources import Node, StagedImage
 
@@ -20,7 +21,7 @@ class ResourceActions(Frozen, frozen=True):
     """All actions of a plan on one resource, in order: a rebuild is ``shutdown, clean, boot``."""
 
     main: Action
-    """The last action, which determines the result."""
+    """The last action, which determines the result; except an update with members that are known after apply."""
     verbs: tuple[str, ...]
     impact: Impact
     """The worst impact of all actions."""
@@ -55,7 +56,7 @@ def actions_by_resource(actions: Iterable[Action]) -> list[ResourceActions]:
         else:
             impact = worst_impact((earlier.impact, action.impact))
             found[address] = ResourceActions(
-                main=action,
+                main=earlier.main if action.reason == MEMBERS_LATER else action,
                 verbs=(*earlier.verbs, action.verb),
                 impact=impact,
                 discards=earlier.discards or bool(action.discards),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pragmaspec.frozen import Frozen
 from pragmaspec.report.style import Style, Tone, display_width
 from pragmaspec.report.table import Cell, Row, column_widths, format_row
+from pragmaspec.report.unknown import interface_text, shown
 from pragmaspec.resources import Node
 
 INDENT = "  "
@@ -116,7 +117,7 @@ class Layout:
         if line.node is None:
             return []
         rows = [
-            tuple(Cell(text=text, tone="dim") for text in (nic.network, nic.mac, f"{nic.address}/{nic.prefix}"))
+            tuple(Cell(text=text, tone="dim") for text in (nic.network, shown(nic.mac), interface_text(nic)))
             for nic in line.node.nics
         ]
         widths = column_widths(rows, self._style)

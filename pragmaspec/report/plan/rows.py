@@ -6,11 +6,13 @@ from pragmaspec.errors import Where
 from pragmaspec.planning.actions import ALREADY_STAGED, OBVIOUS_REASONS
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import changed_fields_text
+from pragmaspec.planning.late.members import MEMBERS_LATER
 from pragmaspec.planning.plan import Action, Drift, Impact, Plan
 from pragmaspec.report.plan.differences import devices_text, differences, disk_text, flavor_choice_text, grant_text, network_text
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import PlanLine
 from pragmaspec.report.style import Tone
+from pragmaspec.report.unknown import shown
 from pragmaspec.resources import Allocation, Node, Resource, StagedImage, Volume
 from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.text import counted, memory, size
@@ -59,6 +61,8 @@ class PlanLines:
         changes = differences(before, action.resource, self.images) if before is not None else ()
         symbol = _symbol(entry, changes)
         reason = "" if before is not None and changes and _names_only_changes(action, before) else self._reason(action)
+        if before is not None and reason == MEMBERS_LATER:
+            changes, reason = (MEMBERS_LATER,), ""
         protected = breaks_protection(entry)
         return PlanLine(
             symbol=symbol,
@@ -151,6 +155,8 @@ def _symbol(entry: ResourceActions, changes: tuple[str, ...]) -> str:
         return "-/+"
     if verb == "clean":
         return "-"
+    if verb == "boot" and entry.main.before is None:
+        return "+"
     if verb in ("shutdown", "update", "record") or changes or len(entry.verbs) > 1 or (entry.main.way and verb == "boot"):
         return "~"
     return "+"
@@ -169,7 +175,7 @@ def _node_details(node: Node, *, with_disk: bool, default_processor: str = "") -
     elif node.disks:
         parts += map(disk_text, node.disks)
     if private is not None:
-        parts.append(private.address)
+        parts.append(shown(private.address))
     if not with_disk:
         parts += ["UEFI"] if node.firmware == "uefi" else []
         parts += ["autostart"] if node.autostart else []

@@ -407,6 +407,11 @@ class SimulatedSiteModel(SiteOptions):
         examples=[{"gpu": 4}],
         json_schema_extra={"additionalProperties": False},
     )
+    late: tuple[Literal["macs", "private", "public"], ...] = Field(
+        default=(),
+        description="Values that only the site chooses, as clouds do: plans show them as known after apply. Default: none.",
+        examples=[["macs", "private", "public"]],
+    )
     images: tuple[SimulatedImageModel, ...] = Field(
         default=(),
         description="Images that live at the site, for `at:` of an image.",

@@ -1,0 +1,14 @@
+"""Values that only a site chooses, in plans made before it has."""
+
+from pragmaspec.planning.late.values import KNOWN_AFTER_APPLY
+from pragmaspec.resources import Nic
+
+
+def shown(value: str) -> str:
+    """Return ``value``, or ``(known after apply)`` if it is unknown."""
+    return value or KNOWN_AFTER_APPLY
+
+
+def interface_text(nic: Nic) -> str:
+    """Return the address of ``nic`` with its prefix: ``10.20.0.1/16``."""
+    return f"{nic.address}/{nic.prefix}" if nic.address else KNOWN_AFTER_APPLY
