@@ -145,22 +145,7 @@ class _Loader:
             raise SpecError.of(self.problems)
         spec = self.spec.model_copy(update={"sites": self.sites})
         self._check(spec, self.document)
-        attachments = Attachments(self.document, self.path.parent, self.home, self.files, self.agent)
-        read = _ReadFiles()
-        unread: dict[str, tuple[str, ...]] = {}
-        for name, cluster in spec.clusters.items():
-            if self.need is not None and name not in self.need:
-                unread[name] = self._read_leniently(name, cluster, self.document, read)
-                continue
-            read.ssh_keys[name] = attachments.ssh_keys(name, cluster)
-            read.user_keys.update(attachments.user_keys(name, cluster))
-            read.user_data.update(attachments.user_data(name, cluster))
-            findings = (*_users_of_cloud_init(name, cluster, read.user_data), *_too_large(name, cluster, read.user_data))
-            self.problems += [finding.problem(self.document) for finding in findings]
-        self.problems += attachments.problems
-        if self.need is None and not any(problem.severity == "error" for problem in self.problems):
-            simulated = {name for name, site in self.sites.items() if isinstance(site, SimulatedSiteModel)}
-            self.problems += attachments.missing_keys({name for name, each in spec.clusters.items() if each.site in simulated})
+        read = self._read_attachments(spec, self.document)
         found = tuple(sorted(dict.fromkeys(self.problems), key=self._position))
         if any(problem.severity == "error" for problem in found):
             raise SpecError.of(found)
@@ -176,10 +161,29 @@ class _Loader:
             site_directories=self.site_directories,
             warnings=found,
             need=self.need,
-            unread=unread,
+            unread=read.unread,
             plugins=self.plugins,
             plugin_files=self.plugin_files.record,
         )
+
+    def _read_attachments(self, spec: SpecModel, document: Document) -> "_ReadFiles":
+        """Read the keys and user-data of clusters; those that the command does not need as far as they are readable."""
+        attachments = Attachments(document, self.path.parent, self.home, self.files, self.agent)
+        read = _ReadFiles()
+        for name, cluster in spec.clusters.items():
+            if self.need is not None and name not in self.need:
+                read.unread[name] = self._read_leniently(name, cluster, document, read)
+                continue
+            read.ssh_keys[name] = attachments.ssh_keys(name, cluster)
+            read.user_keys.update(attachments.user_keys(name, cluster))
+            read.user_data.update(attachments.user_data(name, cluster))
+            findings = (*_users_of_cloud_init(name, cluster, read.user_data), *_too_large(name, cluster, read.user_data))
+            self.problems += [finding.problem(document) for finding in findings]
+        self.problems += attachments.problems
+        if self.need is None and not any(problem.severity == "error" for problem in self.problems):
+            simulated = {name for name, site in self.sites.items() if isinstance(site, SimulatedSiteModel)}
+            self.problems += attachments.missing_keys({name for name, each in spec.clusters.items() if each.site in simulated})
+        return read
 
     def _read_leniently(self, name: str, cluster: ClusterModel, document: Document, read: "_ReadFiles") -> tuple[str, ...]:
         """Read the readable files of a cluster, and return the fields of its nodes that depend on the other ones.
@@ -233,6 +237,7 @@ class _ReadFiles:
     ssh_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
     user_keys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     user_data: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _has_errors(attachments: Attachments) -> bool:

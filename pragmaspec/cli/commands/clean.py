@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from pragmaspec.stack.planning import Planner
 
 
+_ClusterArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters, show_default=False),
+]
+_VolumeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--volume",
+        metavar="NAME",
+        help="Remove this volume, which no node may use, instead of a cluster. Repeatable.",
+        autocompletion=volume_names,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
     app.command(
@@ -38,23 +53,12 @@ def register(app: typer.Typer) -> None:
 
 @expand_option_groups
 def clean(
-    cluster: Annotated[
-        str | None,
-        typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters, show_default=False),
-    ] = None,
+    cluster: _ClusterArgument = None,
     *,
     shutdown: Annotated[bool, typer.Option("--shutdown", help="Shut the cluster down first if it is running.")] = False,
     prune_images: PruneImagesOption = False,
     volumes: Annotated[bool, typer.Option("--volumes", help="Also remove the volumes of the cluster.")] = False,
-    volume: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--volume",
-            metavar="NAME",
-            help="Remove this volume, which no node may use, instead of a cluster. Repeatable.",
-            autocompletion=volume_names,
-        ),
-    ] = None,
+    volume: _VolumeOption = None,
     allow: AllowOption = None,
     dry_run: DryRunOptions,
     change: ChangeOptions,
