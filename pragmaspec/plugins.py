@@ -11,6 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pragmaspec.delivery import SEED_AND_FILES, Delivery
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.frozen import Frozen
 from pragmaspec.text import did_you_mean, joined
@@ -47,6 +48,8 @@ class ProviderDescription(Frozen, frozen=True):
     """True if the provider's ``window_s`` may exceed 0."""
     late_values: tuple[Literal["macs", "private", "public"], ...] = ()
     """Values that only its sites can choose, which :meth:`pragmaspec.providers.base.Provider.boot` and ``allocate`` return."""
+    delivery: Delivery = SEED_AND_FILES
+    """The ways in which a site can tell a new node about itself and its cluster."""
 
 
 BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(

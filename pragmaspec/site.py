@@ -4,6 +4,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from pragmaspec.delivery import SEED_AND_FILES, Delivery
 from pragmaspec.frozen import Frozen
 from pragmaspec.typing import override
 
@@ -105,6 +106,11 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     def late_values(self) -> tuple[LateValue, ...]:
         """The values that only the site can choose, so that no plan can name them."""
         return ()
+
+    @property
+    def delivery(self) -> Delivery:
+        """The ways in which a new node is told about itself and its cluster."""
+        return SEED_AND_FILES
 
     @property
     def completes_late(self) -> bool:
@@ -209,6 +215,9 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     """Pairs of a device's alias and the number of these devices; those of flavors are not limited."""
     late: tuple[LateValue, ...] = ()
     """See :attr:`late_values`."""
+    user_data_limit: int | None = None
+    """Size of the largest user-data of a machine in bytes, the only information that it can have, as at clouds; None: guests are
+    told nothing, as they need nothing."""
 
     @property
     @override
@@ -224,6 +233,11 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     @override
     def completes_late(self) -> bool:
         return self.window_s > 0
+
+    @property
+    @override
+    def delivery(self) -> Delivery:
+        return SEED_AND_FILES if self.user_data_limit is None else Delivery(user_data_limit=self.user_data_limit)
 
 
 class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
@@ -241,6 +255,8 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     """The value of :attr:`has_disks`, as the provider's description declares it."""
     late: tuple[LateValue, ...] = ()
     """The value of :attr:`late_values`, as the provider's description declares it."""
+    declared_delivery: Delivery = SEED_AND_FILES
+    """The value of :attr:`delivery`, as the provider's description declares it."""
 
     @property
     @override
@@ -261,6 +277,11 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     @override
     def has_disks(self) -> bool:
         return self.further_disks
+
+    @property
+    @override
+    def delivery(self) -> Delivery:
+        return self.declared_delivery
 
     def read_options(self, kind: type[Options]) -> Options:
         """Return the options as a value of ``kind``. Raises msgspec.ValidationError when they do not fit."""

@@ -60,6 +60,11 @@ def install_example(directory: Path) -> Path:
     return Path(__file__).parents[1] / "examples" / "provider"
 
 
+def install_cloud(directory: Path) -> None:
+    """Install the metadata of the provider in ``tests/e2e/cloud``."""
+    _write_metadata(directory, "pragmaspec-cloud", "1.0", "cloud = tests.e2e.cloud:description")
+
+
 def _write_metadata(directory: Path, package: str, version: str, entry_point: str) -> None:
     entry_points_in.cache_clear()
     info = directory / f"{package.replace('-', '_')}-{version}.dist-info"

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
+from pragmaspec.delivery import SEED_AND_FILES
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.events import ActionResult, Cancelled, Created, CreatedNode, Job, Message, ObserveResult, Progress
 from pragmaspec.engine.power_watch import PowerWatch
-from pragmaspec.engine.provider_calls import ProviderCalls, SiteTools, guests_of, record_after
+from pragmaspec.engine.provider_calls import ProviderCalls, SiteTools, delivery_to, guests_of, record_after
 from pragmaspec.engine.readiness import ReadinessWait, wait_until_ready
 from pragmaspec.engine.reconcile.recovery import bind_created
 from pragmaspec.engine.target_state import TargetState
@@ -104,12 +105,16 @@ class ActionRunner:
     def wait(self, job: Job, record: Record) -> None:
         """Wait for the guest of a booted node, then send it what has changed in its cluster since its disk was made."""
         action, earlier = job.action, job.earlier
-        must_update = earlier is not None and needs_guest_update(action.resource, earlier, record.generation)
+        must_update = self._calls.is_incomplete(action) or (
+            earlier is not None and needs_guest_update(action.resource, earlier, record.generation)
+        )
         try:
             wait_until_ready(self._readiness_wait(job))
             reach("engine.boot.ready")
             if must_update:
-                self._calls.update_guest(replace(action, resource=record.resource))
+                self._send(Progress(action, "sending the files of its cluster"))
+                self._calls.update_guest(replace(action, resource=record.resource), job.begun)
+                reach("engine.boot.updated")
         except PragmaspecError as error:
             resource = without_guest_info(record.resource) if must_update else record.resource
             degraded = replace(record, resource=resource, status="degraded", problem=error.first_line)
@@ -209,18 +214,20 @@ def _unknown_error(action: Action, missing: tuple[str, ...]) -> SiteError:
 
 def _builds_seeds(plan: Plan, tools: Mapping[str, SiteTools]) -> bool:
     """True if ``plan`` boots a node that reads a seed."""
-    return any(action.verb == "boot" and tools[action.resource.site].guests.seeded for action in plan.actions)
+    return any(action.verb == "boot" and tools[action.resource.site].delivery.seed for action in plan.actions)
 
 
 def _site_tools(plan: Plan, context: ApplyContext, target: TargetState) -> Mapping[str, SiteTools]:
     tools: dict[str, SiteTools] = {}
+    declared = {planned.site.name: planned.site.delivery for planned in plan.sites}
     acted_on = (action.resource.site for action in plan.actions if action.verb != "record")
     for name in dict.fromkeys((*acted_on, *context.providers)):
         provider = context.providers[name]
         power = PowerWatch(provider, target.state.lineage, context.clock)
-        tools[name] = SiteTools(provider=provider, guests=guests_of(provider, context.remote, context.clock), power=power)
-    seeded = {name for name, site in tools.items() if site.guests.seeded}
-    if any(action.verb in ("boot", "update") and action.resource.site in seeded for action in plan.actions):
+        guests = guests_of(provider, context.remote, context.clock)
+        tools[name] = SiteTools(provider, guests, power, delivery_to(guests, declared.get(name, SEED_AND_FILES)))
+    over_ssh = {name for name, site in tools.items() if site.guests.over_ssh}
+    if any(action.verb in ("boot", "update") and action.resource.site in over_ssh for action in plan.actions):
         context.remote.use(target.state)
         # A frontend that restarts does not close the shared connections through it, so they would hang.
         context.remote.close()

@@ -21,8 +21,8 @@ from pragmaspec.typing import override
 class Guests(Protocol):
     """The guests of one site. Thread-safe; every method has a time limit."""
 
-    seeded: ClassVar[bool]
-    """True if the guests read a seed."""
+    over_ssh: ClassVar[bool]
+    """True if the guests are real ones, which are reached over ssh."""
 
     def reachable(self, node: Node) -> bool:
         """True if there is a route to the guest of ``node``."""
@@ -55,7 +55,7 @@ class Guests(Protocol):
         """Return a few lines about the boot from inside the guest; none if it cannot be reached."""
         ...
 
-    def update(self, node: Node, files: Sequence[GuestFile]) -> None:
+    def update(self, node: Node, mark: Mark, files: Sequence[GuestFile]) -> None:
         """Replace ``files`` in the running guest, all or none. Raises AccessError."""
         ...
 
@@ -64,9 +64,9 @@ _STAGES = ("off", "running", "address", "ssh", "cloud-init")
 
 
 class SimulatedGuests(Guests):
-    """Simulated guests. They read no seed and store no files."""
+    """Simulated guests. They store no files; their site may note that they have received some."""
 
-    seeded: ClassVar[bool] = False
+    over_ssh: ClassVar[bool] = False
 
     def __init__(self, simulation: GuestSimulation, clock: Clock) -> None:
         self._simulation = simulation
@@ -109,8 +109,10 @@ class SimulatedGuests(Guests):
         return ()
 
     @override
-    def update(self, node: Node, files: Sequence[GuestFile]) -> None:
-        pass
+    def update(self, node: Node, mark: Mark, files: Sequence[GuestFile]) -> None:
+        if not self._reached(node, mark, "ssh"):
+            raise AccessError("A node could not be updated", f"{node.name}: ssh does not answer")
+        self._simulation.guest_updated(node, mark)
 
     def _reached(self, node: Node, mark: Mark, stage: str) -> bool:
         return _STAGES.index(self._simulation.guest_stage(node, mark)) >= _STAGES.index(stage)
@@ -148,7 +150,7 @@ class _ResultV1(msgspec.Struct):
 class SshGuests(Guests):
     """Guests that are reached over ssh, computes through their frontend."""
 
-    seeded: ClassVar[bool] = True
+    over_ssh: ClassVar[bool] = True
 
     def __init__(self, remote: SshClient) -> None:
         self._remote = remote
@@ -216,7 +218,7 @@ class SshGuests(Guests):
         return tuple(result.stdout.decode(errors="replace").splitlines())
 
     @override
-    def update(self, node: Node, files: Sequence[GuestFile]) -> None:
+    def update(self, node: Node, mark: Mark, files: Sequence[GuestFile]) -> None:
         result = self._run_with_retries(node, ["sh", "-c", INSTALL_SCRIPT], live_tar(files))
         if result.status != 0:
             raise AccessError(

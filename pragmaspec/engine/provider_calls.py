@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import Clock
+from pragmaspec.delivery import Delivery
 from pragmaspec.engine.context import ApplyContext
+from pragmaspec.engine.first_information import NOTHING, FirstInformation, first_information
 from pragmaspec.engine.guests import Guests, SimulatedGuests, SshGuests
 from pragmaspec.engine.image_sharing import ImageSharing
 from pragmaspec.engine.offline_disks import OfflineOverlays
 from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.engine.target_state import TargetState
-from pragmaspec.errors import ImageError, SiteError
+from pragmaspec.errors import AccessError, ImageError, SiteError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.late.values import with_values, without_values
@@ -26,6 +28,8 @@ from pragmaspec.resources import Allocation, Mark, Node, Outputs, StagedImage, V
 from pragmaspec.state_model import Record
 from pragmaspec.text import size
 
+NO_DELIVERY = Delivery()
+
 
 @dataclass(frozen=True)
 class SiteTools:
@@ -34,6 +38,8 @@ class SiteTools:
     provider: Provider
     guests: Guests
     power: PowerWatch
+    delivery: Delivery
+    """The ways in which new nodes are told about themselves: none where simulated guests need no information."""
 
 
 class ProviderCalls:
@@ -51,6 +57,7 @@ class ProviderCalls:
         self._boots = {action.address: action for action in plan.actions if action.verb == "boot"}
         self._boots_per_site = Counter(action.resource.site for action in self._boots.values())
         self._paused: set[str] = set()
+        self._incomplete: set[str] = set()
 
     def mark(self, action: Action, begun: Record | None) -> Mark:
         """Return the mark of the object that ``action`` creates or removes; ``begun``: its record since the intent."""
@@ -107,6 +114,10 @@ class ProviderCalls:
         if isinstance(record.resource, Node):
             self.tools(action).guests.learn(record.resource)
 
+    def is_incomplete(self, action: Action) -> bool:
+        """True if the node that ``action`` booted was told only a part of what it needs: the rest follows over ssh."""
+        return action.address in self._incomplete
+
     def update(self, action: Action, begun: Record | None) -> None:
         """Apply the changes of a node that do not need a stop. Raises PragmaspecError."""
         node, before, autostart = action.resource, action.before, self.tools(action).provider.abilities.autostart
@@ -117,7 +128,7 @@ class ProviderCalls:
                 return
         if isinstance(node, Node) and isinstance(before, Node) and node.own_disks != before.own_disks:
             self._volume_storage(action).grow_disks(node, self.mark(action, begun))
-        self.update_guest(action)
+        self.update_guest(action, begun)
 
     def _volume_storage(self, action: Action) -> VolumeStorage:
         storage = self.tools(action).provider.abilities.volume_storage
@@ -129,11 +140,20 @@ class ProviderCalls:
             )
         return storage
 
-    def update_guest(self, action: Action) -> None:
+    def update_guest(self, action: Action, begun: Record | None) -> None:
         """Replace the cluster files of the running guest of ``action``'s node. Raises AccessError."""
-        node, guests = action.resource, self.tools(action).guests
-        if isinstance(node, Node) and guests.seeded and guests.reachable(node):
-            guests.update(node, live_files(node, self._target.cluster(node), self._context.stack_key))
+        node, tools = action.resource, self.tools(action)
+        if not isinstance(node, Node) or tools.delivery == NO_DELIVERY:
+            return
+        if tools.guests.reachable(node):
+            files = live_files(node, self._target.cluster(node), self._context.stack_key)
+            tools.guests.update(node, self.mark(action, begun), files)
+        elif self.is_incomplete(action):
+            raise AccessError(
+                "A node could not be updated",
+                f"{node.name} has to get the files of its cluster over ssh, because they are larger than user-data of site "
+                f"{node.site} may be, and there is no route to it. Give its frontend a public address.",
+            )
 
     def cancel(self) -> None:
         """Cancel calls that wait for an image transfer of another site."""
@@ -149,9 +169,13 @@ class ProviderCalls:
         paused = self._boots_per_site[node.site] > 1 and paused_boot is not None and paused_boot.prefers_paused_boot()
         if paused:
             self._paused.add(node.address)
+        information = self._first_information(action, node, mark)
+        if information.left_out:
+            self._incomplete.add(node.address)
         return replace(
             self._minimal_boot_request(node, mark),
-            seed=self._seed(action, node, mark),
+            seed=information.seed,
+            user_data=information.user_data,
             site_id=site_id,
             overlay=self._overlay_builder(node),
             paused=paused,
@@ -171,17 +195,15 @@ class ProviderCalls:
             volumes=self._target.volume_marks(node),
         )
 
-    def _seed(self, action: Action, node: Node, mark: Mark) -> bytes:
-        """Return the seed of ``node``; empty if it reads none, or keeps the present one because it cannot be built again."""
-        if not self.tools(action).guests.seeded or (action.before is not None and not self._target.can_build_seed(node)):
-            return b""
-        # Takes 70 ms to import.
-        from pragmaspec.guest.cloud_init.seed import seed_iso  # noqa: PLC0415
-
-        return seed_iso(node, self._target.cluster(node), self._target.settings(node), self._context.stack_key, mark)
+    def _first_information(self, action: Action, node: Node, mark: Mark) -> FirstInformation:
+        """Return the information for ``node``; nothing if it keeps the present one, because it cannot be built again."""
+        delivery = self.tools(action).delivery
+        if delivery == NO_DELIVERY or (action.before is not None and not self._target.can_build_seed(node)):
+            return NOTHING
+        return first_information(node, mark, delivery, self._target, self._context.stack_key)
 
     def _overlay_builder(self, node: Node) -> OverlayBuilder | None:
-        if node.cloud_init or not self._tools[node.site].guests.seeded:
+        if node.cloud_init or not self._tools[node.site].delivery.files:
             return None
         return partial(self._overlays.overlay, node)
 
@@ -236,6 +258,14 @@ def guests_of(provider: Provider, remote: SshClient, clock: Clock) -> Guests:
     """Return the guests of a site: simulated by its provider, else reached over ssh."""
     simulation = provider.abilities.guest_simulation
     return SimulatedGuests(simulation, clock) if simulation is not None else SshGuests(remote)
+
+
+def delivery_to(guests: Guests, declared: Delivery) -> Delivery:
+    """Return the ways in which the engine tells ``guests`` about themselves.
+
+    Simulated ones need no information. They get some only where the site limits it, so that an apply of 100,000 nodes is quick.
+    """
+    return declared if guests.over_ssh or declared.limit is not None else NO_DELIVERY
 
 
 def _transfer_progress(report: Callable[[str], None]) -> TransferProgress:

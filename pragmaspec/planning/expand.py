@@ -194,6 +194,10 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
         flavor=nodes.flavor or "",
         packages=tuple(dict.fromkeys((*cluster.packages, *packages))),
         user_data=_text(document) if document else "",
+        user_data_where=next(
+            (loaded.where(("clusters", name, *path, "user_data")) for path in (entry.path, entry.set.path, ()) if path in own),
+            None,
+        ),
         readiness=_readiness(nodes.readiness) if nodes.readiness else None,
         where=loaded.where(("clusters", name, *entry.path)),
         disks=tuple(_disk(each, disk) for each, disk in nodes.disks.items()),

@@ -61,6 +61,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         devices=tuple(sorted(model.devices.items())),
         images=tuple(SimulatedImage(**image.model_dump()) for image in model.images),
         late=tuple(sorted(set(model.late))),
+        user_data_limit=model.user_data_limit_bytes,
     )
 
 
@@ -80,6 +81,7 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[st
         late_effects=plugin.description.completes_late,
         further_disks="volume_storage" in plugin.description.abilities,
         late=plugin.description.late_values,
+        declared_delivery=plugin.description.delivery,
     )
 
 

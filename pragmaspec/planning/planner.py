@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from pragmaspec.delivery import SEED_AND_FILES
 from pragmaspec.errors import PlanError, Problem
 from pragmaspec.planning.actions import (
     ALREADY_STAGED,
@@ -28,6 +29,7 @@ from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warning
 from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
 from pragmaspec.planning.allocation.processors import processor_problems, with_default_processors
 from pragmaspec.planning.allocation.quotas import quota_shortages
+from pragmaspec.planning.delivery import delivery_problems
 from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift.public_network import require_public_networks
@@ -59,6 +61,7 @@ from pragmaspec.planning.targets import selected_actions, selected_addresses
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
 from pragmaspec.resources import Allocation, Network, Node, Resource, StagedImage, Volume
+from pragmaspec.site import Site
 from pragmaspec.state_model import State
 
 WHOLE_STACK = PlanRequest()
@@ -298,6 +301,8 @@ class _Target:
             here = [entry for entry in in_scope if entry.resource.site == site.name]
             inventory = self._inventories.get(site.name)
             self._problems += memory_problems(here, self._wanted.images)
+            if site.delivery != SEED_AND_FILES:
+                self._problems += self._delivery_problems(site, scope)
             self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
             if inventory is not None:
                 self._problems += processor_problems(site.name, inventory, here, self._state, self._made_anew)
@@ -307,6 +312,11 @@ class _Target:
                 self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, selected)
                 if site.name in self._devices:
                     self._problems += self._devices[site.name].problems(selected)
+
+    def _delivery_problems(self, site: Site, scope: Container[str]) -> Iterator[Problem]:
+        known = scope if scope is not EVERYTHING else self._known_addresses()
+        selected = selected_addresses(self._resources(), known, self._request)
+        return delivery_problems(site, self._desired, self._wanted, self._state, self._made_anew, selected)
 
     def _resources(self) -> Iterator[Resource]:
         """Yield everything desired or recorded."""

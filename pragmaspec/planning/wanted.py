@@ -78,6 +78,8 @@ class WantedNodes(Frozen, frozen=True):
     packages: tuple[str, ...] = ()
     user_data: str = ""
     """A cloud-config document to merge; empty: none."""
+    user_data_where: Where | None = None
+    """The most specific ``user_data`` in the spec that is a part of it."""
     where: Where | None = None
     group: str = ""
     """Name of the group; empty for the frontend and the computes."""

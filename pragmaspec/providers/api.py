@@ -4,6 +4,7 @@ This module and :mod:`pragmaspec.providers.options` stay compatible within one v
 may be added. Import from these two modules only.
 """
 
+from pragmaspec.delivery import Delivery
 from pragmaspec.errors import (
     AccessError,
     ImageError,
@@ -100,6 +101,7 @@ __all__ = [
     "BootImage",
     "BootRequest",
     "CapacityUse",
+    "Delivery",
     "Diagnostics",
     "Difference",
     "Disk",

@@ -15,6 +15,7 @@ from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import IdentityKind
 from pragmaspec.state_model import State
+from pragmaspec.typing import override
 
 TransferProgress = Callable[[int, int], None]
 """Receives the progress of a transfer: bytes done, bytes in total."""
@@ -32,14 +33,18 @@ class BootRequest(Frozen, frozen=True):
     mark: Mark
     seed: bytes
     """The node's NoCloud seed, an ISO 9660 image labelled ``cidata``. Holds private keys: only the hypervisor may be able to read
-    it, and it must never be logged. Empty: the machine keeps its seed; or its guest reads none."""
+    it, and it must never be logged. Empty: the machine keeps its seed; its guest reads none; or the site has no seeds."""
+    user_data: bytes = b""
+    """The node's user-data, where :class:`~pragmaspec.delivery.Delivery` declares it instead of seeds: a cloud-config, compressed
+    with gzip where it is too large otherwise, of at most the declared size. To be given to the machine at its creation,
+    byte for byte, in any encoding of the site. Holds private keys as the seed does. Empty: as for the seed."""
     site_id: str = ""
     """The site's id of the machine, assigned at its creation; empty where it is unknown or not needed."""
     allocation_created_as: str = ""
     """The address under which the allocation was created; empty: its current address."""
     overlay: OverlayBuilder | None = None
-    """Initial contents of a new disk, for an image without cloud-init; None: nothing on top of the image. Holds private keys as
-    well. An incomplete disk must not be taken for an existing one."""
+    """Initial contents of a new disk, for an image without cloud-init at a site whose disks can have files; None: nothing on top
+    of the image. Holds private keys as well. An incomplete disk must not be taken for an existing one."""
     paused: bool = False
     """True to leave a machine that has to be started paused until :meth:`PausedBoot.resume`."""
     discard_layers: bool = False
@@ -51,6 +56,14 @@ class BootRequest(Frozen, frozen=True):
     discard_disks: tuple[str, ...] = ()
     """Names of disks of the node to remove before it starts, as the user has allowed. One that ``node`` still has is created
     anew, empty."""
+
+    @override
+    def __repr__(self) -> str:
+        return f"BootRequest({self.node.address!r}, {self.mark!r})"
+
+    @override
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("node", self.node), ("mark", self.mark)]
 
     @property
     def allocation_mark(self) -> Mark:
@@ -180,7 +193,7 @@ class BootCheck(Protocol):
         """Raise SiteError, as :meth:`Provider.boot` would, when the node's image, flavor or one of its networks is missing.
 
         Called before a node that is to boot again is stopped, and before its old disk is removed. Must not change anything. The
-        request has neither seed nor overlay.
+        request has neither seed nor user-data nor overlay.
         """
         ...
 
@@ -271,6 +284,9 @@ class GuestSimulation(Protocol):
     def guest_stage(self, node: Node, mark: Mark) -> str:
         """The furthest stage reached: ``off``, ``running``, ``address``, ``ssh`` or ``cloud-init``."""
         ...
+
+    def guest_updated(self, node: Node, mark: Mark) -> None:
+        """Note that the running guest now has the cluster files of ``node``. By default nothing is noted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,6 +400,9 @@ class Provider(Protocol):
         At a site with flavors, a new or resized machine gets ``node.flavor``; SiteError if it is not offered, and
         SiteCapacityError if a quota or the capacity is exceeded. Neither must leave anything behind. An existing machine keeps a
         flavor that is no longer offered.
+
+        At a site whose nodes are told by user-data, a new machine gets exactly that of the request; SiteError, and nothing left
+        behind, if it is larger than declared. An existing machine keeps what it was created with.
         """
         ...
 

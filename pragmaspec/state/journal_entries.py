@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from pragmaspec.delivery import Delivery
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.late.values import with_values, without_values
 from pragmaspec.planning.plan import Verb
@@ -147,7 +148,9 @@ class JournalReplay:
                 self._sites[site.name] = site
             case Intent():
                 self._open[entry.op] = _OpenIntent(entry, self._records.get(entry.resource.address))
-                self._put(pending_record(entry, self._records.get(entry.resource.address)))
+                used = self._sites.get(entry.resource.site)
+                delivery = used.delivery if used is not None else None
+                self._put(pending_record(entry, self._records.get(entry.resource.address), delivery))
             case Bound(op=op, outputs=outputs):
                 self._change(op, outputs=outputs)
             case Failed(op=op, problem=problem):
@@ -209,21 +212,23 @@ class JournalReplay:
             self._put(opened.earlier)
 
 
-def pending_record(intent: Intent, earlier: Record | None) -> Record | None:
+def pending_record(intent: Intent, earlier: Record | None, delivery: Delivery | None = None) -> Record | None:
     """Return the record of a resource whose ``intent`` has no outcome; ``earlier`` is its previous record.
 
     Clean and update keep the earlier record: both can simply be repeated, and that record makes the next plan repeat them. For
-    every other verb the record is pending.
+    every other verb the record is pending. ``delivery`` is that of its site.
     """
     if intent.verb in ("clean", "update"):
         return earlier
     op = "" if intent.verb == "shutdown" else intent.op
+    resource = intent.resource
+    if intent.verb == "boot" and _may_be_incomplete(resource, delivery):
+        resource = without_guest_info(resource)
     if earlier is None:
-        return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op)
+        return Record(resource=resource, status="pending", generation=intent.generation, op=op)
     if intent.generation > earlier.generation:
         # A new object: the outputs of the earlier one do not apply to it.
-        return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op, origin=earlier.origin)
-    resource = intent.resource
+        return Record(resource=resource, status="pending", generation=intent.generation, op=op, origin=earlier.origin)
     if intent.verb == "boot" and needs_guest_update(resource, earlier, earlier.generation):
         resource = without_guest_info(resource)
     return replace(earlier, resource=resource, status="pending", problem="", op=earlier.op or op)
@@ -247,6 +252,15 @@ def needs_guest_update(resource: Resource, earlier: Record, generation: int) -> 
         return False
     changed = any(getattr(before, name) != getattr(resource, name) for name in ("keys", "peers", "users", "disks"))
     return changed or (not before.running and resource.readiness.when != "none")
+
+
+def _may_be_incomplete(resource: Resource, delivery: Delivery | None) -> bool:
+    """True if a boot of ``resource`` may tell it only a part, so that an unfinished one has to be followed by an update.
+
+    A node that is ready at once gets no update, so its plan requires that everything fits.
+    """
+    limited = delivery is not None and delivery.limit is not None
+    return limited and isinstance(resource, Node) and resource.readiness.when != "none"
 
 
 def without_guest_info(resource: Resource) -> Resource:

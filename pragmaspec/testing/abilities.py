@@ -11,7 +11,7 @@ from pragmaspec.testing.subject import Subject
 
 def unseeded(subject: Subject) -> BootRequest:
     """Return the request of a check before a boot."""
-    return replace(subject.boot_request(subject.node()), seed=b"")
+    return replace(subject.boot_request(subject.node()), seed=b"", user_data=b"")
 
 
 # boot_check
@@ -83,3 +83,29 @@ def test_only_machines_of_the_stack_use_its_network(subject: Subject) -> None:
     found = use.attached_machines(allocation, None, subject.mark(allocation))
     assert [machine.lineage for machine in found] == [subject.lineage]
     assert use.attached_machines(allocation, allocation, subject.mark(allocation)) == ()
+
+
+# delivery
+
+
+@needs("user_data")
+def test_user_data_may_be_as_large_as_declared(subject: Subject) -> None:
+    subject.prepare()
+    subject.provider.boot(with_user_data(subject, subject.site.delivery.limit or 0))
+    assert [node.status for node in subject.observed().nodes] == ["running"]
+
+
+@needs("user_data")
+def test_larger_user_data_is_refused_and_leaves_nothing(subject: Subject) -> None:
+    subject.prepare()
+    before = subject.held()
+    with pytest.raises(SiteError) as refusal:
+        subject.provider.boot(with_user_data(subject, (subject.site.delivery.limit or 0) + 1))
+    assert "#cloud-config" not in str(refusal.value), "user-data is secret"
+    assert (subject.observed().nodes, subject.held()) == ((), before)
+
+
+def with_user_data(subject: Subject, size_bytes: int) -> BootRequest:
+    """Return the request for a node with user-data of this size."""
+    request = subject.boot_request(subject.node())
+    return replace(request, user_data=request.user_data.ljust(size_bytes, b"\n"))

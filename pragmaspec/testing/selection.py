@@ -28,6 +28,7 @@ SITE_FEATURES: Mapping[str, str] = {
     "quotas": "its inventory has quotas",
     "devices": "its inventory has a free device of a host",
     "few_instances": "its quota of instances has at most 8 left",
+    "user_data": "its nodes are told by user-data of a limited size, instead of seeds",
 }
 """Features of a site beside the abilities of its provider, each with its condition."""
 
@@ -72,6 +73,7 @@ def features_of(subject: Subject) -> set[str]:
         "quotas": bool(inventory.quotas),
         "devices": bool(free_devices(inventory)),
         "few_instances": few,
+        "user_data": subject.site.delivery.limit is not None,
     }
     abilities = {name for name in Abilities.__dataclass_fields__ if getattr(provider.abilities, name) is not None}
     return abilities | {name for name, present in site.items() if present}

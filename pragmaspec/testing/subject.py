@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.allocation.flavors import flavor_order
 from pragmaspec.planning.observed import HostDevice, Inventory, Observations
+from pragmaspec.plugins import find_plugin
 from pragmaspec.providers.base import BootRequest, Provider, StageRequest, TransferProgress
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import (
@@ -28,7 +29,7 @@ from pragmaspec.resources import (
     StagedImage,
     Volume,
 )
-from pragmaspec.site import Site
+from pragmaspec.site import ExternalSite, Site
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Subject:
     @classmethod
     def at(cls, site: Site, directory: Path, *, vlan: int = 20, public: str | None = None, rounds: int = 3) -> Self:
         """Return a stack at ``site`` with a small image, whose file is in ``directory``."""
+        if isinstance(site, ExternalSite):
+            site = replace(site, declared_delivery=find_plugin(site.plugin).description.delivery)
         return cls(site, open_provider(site), *small_image(directory, site.name), vlan, public, rounds=rounds)
 
     def __post_init__(self) -> None:
@@ -154,7 +157,8 @@ class Subject:
             allocation=self.allocation(),
             image=self.image,
             mark=mark,
-            seed=b"a fake seed".ljust(2048, b"\0"),
+            seed=b"a fake seed".ljust(2048, b"\0") if self.site.delivery.seed else b"",
+            user_data=b"" if self.site.delivery.limit is None else b"#cloud-config\n{}\n",
             site_id=self.ids.get(mark.uuid, ""),
             volumes=tuple((name, self.mark(self.volume(name))) for name in node.volumes),
         )

@@ -40,6 +40,8 @@ class Workspace:
         self.directory = directory
         self.home = home
         self._image = image
+        self.python_path = ""
+        """Directories of further packages."""
         (home / ".ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
         key = home / ".ssh" / "id_ed25519"
         if not key.exists():
@@ -50,7 +52,8 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """A user's environment, with its own home and no terminal."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PRAGMASPEC_", "SSH_"))}
-        return {**kept, "HOME": str(self.home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+        packages = {"PYTHONPATH": self.python_path} if self.python_path else {}
+        return {**kept, **packages, "HOME": str(self.home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
 
     def command(self, *arguments: str) -> list[str]:
         """The installed command with ``arguments``."""

@@ -55,6 +55,8 @@ class SshGuestProvider:
         self.stages: dict[str, str] = {}
         self.graces: list[float] = []
         self.seeds: list[bytes] = []
+        self.orders: list[BootRequest] = []
+        self.updated: list[str] = []
         self.most_at_once = 0
         self.identity_id = "fake"
         self._at_once = 0
@@ -101,6 +103,7 @@ class SshGuestProvider:
             self.resources[order.mark.address] = order.node
             self.running.add(order.mark.address)
             self.seeds.append(order.seed)
+            self.orders.append(order)
         return (("uuid", order.mark.uuid),)
 
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
@@ -153,6 +156,9 @@ class FakeProvider(SshGuestProvider):
         if mark.address not in self.running:
             return "off"
         return self.stages.get(node.name, "cloud-init")
+
+    def guest_updated(self, node: Node, mark: Mark) -> None:
+        self.updated.append(mark.address)
 
 
 class PausingProvider(FakeProvider):

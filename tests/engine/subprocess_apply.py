@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import msgspec
 
+import pragmaspec.guest.cloud_init.limited
 import pragmaspec.guest.cloud_init.seed  # noqa: F401 - loaded once, before the forks
 from pragmaspec import failpoints
 from pragmaspec.access.ssh import SshClient
@@ -30,7 +31,7 @@ from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedDisk, Wanted
 from pragmaspec.providers.base import Provider
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Allocation, Blob, Node, Readiness, StagedImage, Volume
-from pragmaspec.site import Site
+from pragmaspec.site import SimulatedSite, Site
 from pragmaspec.state_model import Record, State
 from tests.state.local_store import LocalStore
 
@@ -47,6 +48,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "changed": {"computes": 1, "keys": ("ada", "grace"), "cpus": 2},
     "off": {"computes": 2, "keys": ("ada",), "running": False},
     "disks": {"computes": 1, "keys": ("ada",), "disks": (("scratch", 2**21), ("home", 2**20))},
+    "told": {"computes": 16, "keys": ("ada",), "readiness": "cloud-init"},
     "other disks": {"computes": 1, "keys": ("ada",), "disks": (("fast", 2**20), ("home", 2**21))},
 }
 """Specs by name. From "small" to "changed": one node is removed, one is rebooted larger, one has its keys updated."""
@@ -67,7 +69,7 @@ def wanted(site: Site, spec: str, directory: Path) -> Wanted:
         computes=msgspec.structs.replace(nodes, count=values.get("computes", 0), cpus=values.get("cpus", 1)),
         ssh_keys=values.get("keys", ()),
         public=WantedPublic(kind=values.get("public", "pool")),
-        readiness=Readiness(when="none"),
+        readiness=Readiness(when=values.get("readiness", "none")),
         running=values.get("running", True),
     )
     return Wanted(
@@ -144,6 +146,7 @@ def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[s
             list(seen.images),
         ],
         "statuses": sorted({record.status for record in records.values()}),
+        "told": machines_told(site, state),
         "ops": len({record.op for record in records.values()}) == len(records),
     }
 
@@ -166,6 +169,18 @@ def values_at(seen: Observations) -> list[object]:
     interfaces = sorted((node.address, each.network, each.mac, each.address) for node in seen.nodes for each in node.interfaces)
     public = sorted(address for allocation in seen.allocations for address in allocation.public)
     return [interfaces, public, public]
+
+
+def machines_told(site: Site, state: State) -> dict[str, tuple[int, bool]]:
+    """The size of each simulated machine's user-data, and whether its guest has received the recorded members over ssh."""
+    if not isinstance(site, SimulatedSite) or site.user_data_limit is None or site.file is None:
+        return {}
+    lines = map(json.loads, Path(site.file).read_text(encoding="utf-8").splitlines())
+    machines = {line["address"]: line for line in lines if line["kind"] == "machine"}
+    return {
+        node.address: (machines[node.address]["user_data_bytes"], machines[node.address].get("received") == node.peers)
+        for node in state.nodes()
+    }
 
 
 def serve() -> None:

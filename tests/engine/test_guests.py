@@ -206,15 +206,15 @@ def test_the_diagnosis_contains_cloud_init_status_and_log(remote, guests):
 
 def test_a_failed_file_installation_is_an_error(remote, guests):
     files = [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")]
-    guests.update(COMPUTE, files)
+    guests.update(COMPUTE, MARK, files)
     remote.install_status = 1
     with pytest.raises(AccessError, match="hello-compute-0: the install command ended with status 1: read-only file system"):
-        guests.update(COMPUTE, files)
+        guests.update(COMPUTE, MARK, files)
 
 
 def test_an_update_is_retried_after_a_lost_connection(remote, guests):
     remote.lost = 2
-    guests.update(COMPUTE, [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")])
+    guests.update(COMPUTE, MARK, [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")])
     assert remote.sent == [COMPUTE.address]
 
 
@@ -227,7 +227,7 @@ def test_an_update_is_not_retried_after_a_host_key_error(remote, guests):
 
     remote.run = run
     with pytest.raises(HostKeyError):
-        guests.update(COMPUTE, [])
+        guests.update(COMPUTE, MARK, [])
     assert attempts == [COMPUTE.address]
 
 

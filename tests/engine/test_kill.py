@@ -259,3 +259,27 @@ def _killed_at(home: Path, spec: str, call: str, nth: int) -> bool:
     done = subprocess.run([*trace, sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode in (0, -9, 137), done.stderr
     return done.returncode != 0
+
+
+LIMIT = 2100
+"""Size of user-data into which the files about 17 members do not fit."""
+
+
+def cloud(home: Path, limit: int = LIMIT) -> Site:
+    return SimulatedSite(name="lab", file=str(home / "site.jsonl"), user_data_limit=limit)
+
+
+@pytest.mark.parametrize("limit", [LIMIT, 10 * LIMIT])
+@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("point", ["leaves", "answered", "ready", "updated", "ended"])
+def test_what_did_not_fit_into_user_data_arrives_despite_a_kill(
+    applies: SubprocessApply, home: Path, point: str, nth: int, limit: int
+) -> None:
+    """Also if the limit was raised meanwhile, so that it would fit now: existing machines keep their user-data."""
+    assert applies.apply(home, cloud(home), "told", f"engine.boot.{point}:{nth}:kill") is None
+    done = applies.apply(home, cloud(home, limit), "told")
+    check_equal(done)
+    assert done is not None
+    assert len(done["told"]) == 17
+    for size, received in done["told"].values():
+        assert received if size <= LIMIT else size <= limit

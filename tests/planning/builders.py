@@ -50,7 +50,13 @@ EMPTY = State(lineage=LINEAGE)
 
 
 def image(
-    name: str = "debian-12", version: str = "", *, digest_of: str = "", size_mib: int = 612, virtual_gib: int = 4
+    name: str = "debian-12",
+    version: str = "",
+    *,
+    digest_of: str = "",
+    size_mib: int = 612,
+    virtual_gib: int = 4,
+    cloud_init: bool = True,
 ) -> WantedImage:
     digest = sha256(f"{digest_of or name}{version}".encode()).hexdigest()
     return WantedImage(
@@ -60,6 +66,7 @@ def image(
         format="qcow2",
         disk=Blob(sha256=digest, size_bytes=size_mib * 2**20),
         virtual_size_bytes=virtual_gib * GIB,
+        cloud_init=cloud_init,
     )
 
 

@@ -3,7 +3,7 @@
 spec.yaml      the spec                            before.yaml   the spec applied earlier, from which state.json is made
 earlier.yaml   the spec applied before that
 state.json     the recorded state (default: empty) records.json  changed records of state.json: {address: {fields}}
-images.json    changed images: {name: {version, digest_of, size_mib, virtual_gib}}
+images.json    changed images: {name: {version, digest_of, size_mib, virtual_gib, cloud_init}}
 at.json        images that live at a site: {"name at site": {SiteImage}}; at_before.json: those of before.yaml
 at_now.json    the same at apply time by id: {"id at site": {changed fields} or null if gone}
 copies.json    public copies of images: {name: {PublicCopy}}

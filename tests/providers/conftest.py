@@ -47,7 +47,7 @@ def _simulated_identity(kind: IdentityKind, directory: Path) -> Subject:
 
 
 def simulated_cloud(request: pytest.FixtureRequest, directory: Path) -> Subject:
-    """A site with flavors, quotas, and a host that it does not report."""
+    """A site with flavors, quotas, a host that it does not report, and user-data instead of seeds."""
     site = SimulatedSite(
         name=f"cloud-{uuid4()}",
         file=":memory:",
@@ -58,6 +58,7 @@ def simulated_cloud(request: pytest.FixtureRequest, directory: Path) -> Subject:
             Flavor(name="m1.large", cpus=8, memory_mib=4096, disk_bytes=2**30),
         ),
         quotas=(("instances", 4), ("cores", 40), *((kind, 2**40) for kind in get_args(QuotaKind)[2:])),
+        user_data_limit=16 * 2**10,
     )
     return Subject.at(site, directory, public="192.0.2.10")
 
@@ -79,6 +80,7 @@ def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
 
 SIMULATED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "public",
              "site_images", "volume_storage")  # fmt: skip
+CLOUD = ("few_instances", "flavors", "quotas", "user_data")
 LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "paused_boot", "peer_images", "public",
            "site_images", "storage_refresh", "volume_storage")  # fmt: skip
 
@@ -89,7 +91,7 @@ LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "
         pytest.param(simulated_file, id="simulated-file", marks=has("ident", "devices", *SIMULATED)),
         pytest.param(simulated_token, id="simulated-token", marks=has("token", *SIMULATED)),
         pytest.param(simulated_tag, id="simulated-tag", marks=has("tag", *SIMULATED)),
-        pytest.param(simulated_cloud, id="simulated-cloud", marks=has("ident", "flavors", "quotas", "few_instances", *SIMULATED)),
+        pytest.param(simulated_cloud, id="simulated-cloud", marks=has("ident", *CLOUD, *SIMULATED)),
         pytest.param(libvirt_system, id="libvirt-system", marks=[pytest.mark.hypervisor, has("faithful", *LIBVIRT)]),
         pytest.param(libvirt_test, id="libvirt-test", marks=has(*LIBVIRT)),
     ]

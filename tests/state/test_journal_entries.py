@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.plan import Verb
 from pragmaspec.planning.wanted import Move
-from pragmaspec.resources import Node
+from pragmaspec.resources import Node, Readiness
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.journal_entries import (
     CLOSED_OPS_KEPT_S,
@@ -54,6 +54,18 @@ def test_a_pending_record_keeps_known_outputs():
 def test_a_rebuild_is_a_new_creation():
     moved = replace(READY, origin="lab/old/node/old-compute-0")
     assert _after(_intent("boot", generation=3), earlier=moved) == replace(BEGUN, generation=3, origin=moved.origin)
+
+
+@pytest.mark.parametrize("generation", [0, 3])
+@pytest.mark.parametrize("earlier", [None, READY])
+def test_an_unfinished_boot_may_have_told_only_a_part_where_user_data_is_limited(earlier, generation):
+    cloud = SiteUsed(site=SimulatedSite(name="lab", user_data_limit=16384))
+    begun = _after(cloud, _intent("boot", generation=generation), earlier=earlier)
+    assert begun.resource == replace(NODE, keys="", peers="", users=())
+    immediate = replace(NODE, readiness=Readiness(when="none"))
+    begun = _after(cloud, _intent("boot", immediate, generation=generation), earlier=earlier)
+    assert begun.resource == immediate, "the plan required that everything fits"
+    assert _after(cloud, _intent("boot"), Done(op="1", record=READY)) == READY
 
 
 def test_bound_records_the_outputs():

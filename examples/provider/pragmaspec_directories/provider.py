@@ -176,6 +176,7 @@ class DirectoriesProvider(Provider, BootCheck):
         node, mark = request.node, request.mark
         with ERRORS.translated(f"boot {node.address}"), self._store.locked():
             self._check_bootable(request)
+            self._check_user_data(request)
             for other in self._own(mark):
                 if other.generation != mark.generation:
                     raise SiteConflictError(
@@ -185,6 +186,7 @@ class DirectoriesProvider(Provider, BootCheck):
             disk = self._store.directory(StoredMachine, key_of(mark)) / "disk"
             if not disk.exists():
                 disk.parent.mkdir(parents=True, exist_ok=True)
+                self._store.put_private(disk.with_name("user-data"), request.user_data)
                 shutil.copyfile(self._store.directory(StoredImage, request.image.digest) / "disk", disk)
             machine = StoredMachine(
                 lineage=mark.lineage,
@@ -259,6 +261,14 @@ class DirectoriesProvider(Provider, BootCheck):
         if absent or not self._store.directory(StoredImage, request.image.digest).exists():
             missing = f"the networks {', '.join(absent)}" if absent else f"image {request.image.name}"
             raise SiteError("A node cannot boot", f"{request.node.address} needs {missing}, absent at the site. Plan again.")
+
+    def _check_user_data(self, request: BootRequest) -> None:
+        limit = self._site.delivery.user_data_limit or 0
+        if len(request.user_data) > limit:
+            raise SiteError(
+                "User-data too large for the site",
+                f"{request.node.address} has {len(request.user_data):,} bytes of user-data, and a machine has at most {limit:,}.",
+            )
 
     def _use_image(self, image: StagedImage, lineage: str, disk: Path | None = None) -> bool:
         """Record that a stack uses the image, of which ``disk`` is a copy. Return False if it is absent and there is no copy."""

@@ -76,6 +76,11 @@ class Store:
         (directory / "object.new").write_bytes(msgspec.json.encode(value))
         (directory / "object.new").rename(directory / "object.json")
 
+    def put_private(self, file: Path, content: bytes) -> None:
+        """Write a file that only this user can read, as user-data contains private keys."""
+        file.touch(mode=0o600)
+        file.write_bytes(content)
+
     def remove(self, kind: type[Stored], key: str) -> None:
         """Remove an object with its files. Absent: no error."""
         shutil.rmtree(self.directory(kind, key), ignore_errors=True)

@@ -1,18 +1,21 @@
 """The three documents of a NoCloud seed: user-data, meta-data and network-config, for cloud-init 22.4 and newer."""
 
 from base64 import b64encode
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from gzip import compress
 
 from pragmaspec.guest.cloud_init.merge import decode_user_data, merged_config
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.contract.files import contract_files, login_files
+from pragmaspec.guest.contract.files import HOSTS, contract_files, login_files, short_hosts_file
 from pragmaspec.guest.contract.members import fqdn
 from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.interfaces import network_config
 from pragmaspec.guest.keys import StackKey, host_key
 from pragmaspec.guest.setup.node_setups import node_setups
+from pragmaspec.guest.setup.scripts import NodeSetup
 from pragmaspec.resources import Mark, Node
 
 COMPRESS_FROM_CHARACTERS = 8192
@@ -35,14 +38,24 @@ def network_config_text(node: Node, cluster: GuestCluster) -> str:
     return yaml_text(network_config(node, cluster))
 
 
-def user_data_text(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey) -> str:
+def user_data_text(
+    node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey, left_out: AbstractSet[str] = frozenset()
+) -> str:
     """Return ``user-data``: pragmaspec's cloud-config merged with the user's. Contains private keys.
 
+    ``left_out``: paths of files that it neither writes nor runs. Without the hosts file it writes a short one.
     Raises SpecError if a value cannot be represented in ``vc-out.xml``.
     """
     user = decode_user_data(settings.user_data)
     fixed = _fixed(node, cluster, stack_key)
-    config = merged_config(_ours(node, cluster, settings, stack_key, packages="packages" in user), user, fixed)
+    setups = [setup for setup in node_setups(node, cluster) if setup.script.path not in left_out]
+    files = [*login_files(cluster, stack_key), *contract_files(node, cluster, stack_key)]
+    files += [file for setup in setups for file in setup.written]
+    files = [file for file in files if file.path not in left_out]
+    files += [short_hosts_file(node, cluster)] if HOSTS in left_out else []
+    if node.role == "compute" and (settings.packages or "packages" in user):
+        files.append(GuestFile(path=APT_RETRIES, mode=0o644, content=_APT_RETRIES_TEXT))
+    config = merged_config(_ours(files, setups, settings.packages), user, fixed)
     return "#cloud-config\n" + yaml_text(config)
 
 
@@ -62,13 +75,8 @@ def _fixed(node: Node, cluster: GuestCluster, stack_key: StackKey) -> dict[str, 
     }
 
 
-def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey, *, packages: bool) -> dict[str, Yaml]:
+def _ours(files: Sequence[GuestFile], setups: Sequence[NodeSetup], packages: Sequence[str]) -> dict[str, Yaml]:
     """Values that user-data can override: files, packages, and output that is switched off because it is slow under emulation."""
-    setups = node_setups(node, cluster)
-    files = [*login_files(cluster, stack_key), *contract_files(node, cluster, stack_key)]
-    files += [file for setup in setups for file in setup.written]
-    if node.role == "compute" and (settings.packages or packages):
-        files.append(GuestFile(path=APT_RETRIES, mode=0o644, content=_APT_RETRIES_TEXT))
     config: dict[str, Yaml] = {
         "no_ssh_fingerprints": True,
         "ssh": {"emit_keys_to_console": False},
@@ -82,8 +90,8 @@ def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key:
     ):
         if commands:
             config[key] = [["sh", "-c", command] for command in commands]
-    if settings.packages:
-        config["packages"] = list(settings.packages)
+    if packages:
+        config["packages"] = list(packages)
     return config
 
 

@@ -1,7 +1,10 @@
 """The files of a node: the guest contract, ssh access, and the node's identity."""
 
+from msgspec.structs import replace
+
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.contract.cluster_json import cluster_json_text
+from pragmaspec.guest.contract.members import hosts_text, members
 from pragmaspec.guest.contract.shared_texts import shared_texts
 from pragmaspec.guest.contract.vc_out import vc_out_text
 from pragmaspec.guest.guest_file import ALL_READ, ROOT_ONLY, GuestFile
@@ -32,6 +35,12 @@ def contract_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
         GuestFile(path=KNOWN_HOSTS, mode=ALL_READ, content=shared.known_hosts),
         GuestFile(path=VC_OUT, mode=ROOT_ONLY, content=vc_out_text(node, cluster, shared.authorized_keys)),
     )
+
+
+def short_hosts_file(node: Node, cluster: GuestCluster) -> GuestFile:
+    """Return the hosts file of ``node`` with itself and the frontend only, until the whole one arrives."""
+    few = replace(cluster, nodes=(cluster.frontend,) if node is cluster.frontend else (cluster.frontend, node))
+    return GuestFile(path=HOSTS, mode=ALL_READ, content=hosts_text(members(few)))
 
 
 def login_files(cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:

@@ -110,6 +110,8 @@ def booted_machine(
         cpu=node.cpu,
         devices=device_addresses(node),
         interfaces=interfaces_of(site, node),
+        user_data_bytes=kept.user_data_bytes if kept else len(request.user_data),
+        received=kept.received if kept else "",
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
@@ -147,6 +149,20 @@ def check_bootable(world: World, site: SimulatedSite, request: BootRequest) -> N
     absent = [network.name for network in request.allocation.networks if network.name not in active]
     if absent:
         raise _missing(f"{node.address} needs {', '.join(absent)} of {request.allocation.address}, which the site does not have.")
+
+
+def check_user_data(site: SimulatedSite, before: SimulatedMachine | None, request: BootRequest) -> None:
+    """Raise SiteError when a new machine has more user-data than the site allows, or none where it needs some."""
+    node, limit, size = request.node, site.user_data_limit, len(request.user_data)
+    if before is not None and before.disk and before.generation == request.mark.generation:
+        return
+    if size > (limit or 0):
+        allows = "has none" if limit is None else f"allows {limit:,}"
+        raise SiteError("User-data too large for the site", f"{node.address} has {size:,} bytes of user-data; the site {allows}.")
+    if limit is not None and not size:
+        raise SiteError(
+            "A node cannot boot", f"{node.address} has no user-data, from which nodes of site {site.name} configure themselves."
+        )
 
 
 def _has_disk(world: World, mark: Mark) -> bool:

@@ -80,6 +80,10 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     """Addresses of the host's devices that it has for itself, sorted."""
     interfaces: tuple[MachineInterface, ...] = ()
     """Its interfaces, if the site chooses their MACs or addresses."""
+    user_data_bytes: int = 0
+    """Size of the user-data that it was created with. Its contents are secret, and not stored."""
+    received: str = ""
+    """Digest of the cluster's members that its guest received last over ssh, where the site limits user-data."""
 
     @property
     def total_disk_bytes(self) -> int:

@@ -24,7 +24,14 @@ from pragmaspec.providers.simulated.devices import check_devices
 from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
 from pragmaspec.providers.simulated.late import allocation_outputs, boot_outputs, with_own_values, with_public_addresses
-from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
+from pragmaspec.providers.simulated.machines import (
+    belongs_to,
+    booted_machine,
+    check_bootable,
+    check_capacity,
+    check_user_data,
+    find_machine,
+)
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas, check_processor
@@ -173,6 +180,7 @@ class SimulatedProvider(
             before = find_machine(world, self._site, request)
             request = with_own_values(world, self._site, request, before)
             after = booted_machine(request, before, self._site, self._clock.now(), unready=unready, made=world.next_made())
+            check_user_data(self._site, before, request)
             check_flavor(self._site, before, request.node)
             check_processor(self._site, before, request.node)
             check_devices(world, self._site, before, after)
@@ -283,6 +291,12 @@ class SimulatedProvider(
     @override
     def guest_stage(self, node: Node, mark: Mark) -> GuestStage:
         return self._stage(self._machine(mark))
+
+    @override
+    def guest_updated(self, node: Node, mark: Mark) -> None:
+        with self._world.writing() as world:
+            for machine in self._own(world, mark):
+                world.put(replace(machine, received=node.peers))
 
     @override
     def close(self) -> None:

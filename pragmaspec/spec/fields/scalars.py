@@ -164,6 +164,18 @@ def disk() -> ScalarField:
     return ScalarField(read, _AMOUNT_SCHEMA)
 
 
+def user_data_size() -> ScalarField:
+    """Return a field type for sizes of user-data; the value is in bytes."""
+
+    def read(value: object) -> int:
+        size = _bytes(value, "a size")
+        if not 2**10 <= size <= MIB:
+            raise value_error("Amount out of range", "write a size from 1 KiB to 1 MiB")
+        return size
+
+    return ScalarField(read, _AMOUNT_SCHEMA)
+
+
 def duration(least_ms: int, most_ms: int) -> ScalarField:
     """Return a field type for durations; the value is in milliseconds."""
 

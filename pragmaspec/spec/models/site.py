@@ -9,7 +9,7 @@ from pragmaspec.spec.fields.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.fields.libvirt_uri import libvirt_uri
 from pragmaspec.spec.fields.pci_device import pci_device
 from pragmaspec.spec.fields.public_network import public_network_errors
-from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, number, text
+from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, number, text, user_data_size
 from pragmaspec.spec.fields.url import path_field
 from pragmaspec.spec.models.base import Model, OneOrMore
 from pragmaspec.spec.value_errors import part_errors, value_error
@@ -416,6 +416,13 @@ class SimulatedSiteModel(SiteOptions):
         default=(),
         description="Images that live at the site, for `at:` of an image.",
         examples=[[{"name": "Featured-Ubuntu24", "id": "ami-0abc"}]],
+    )
+    user_data_limit_bytes: Annotated[int | None, user_data_size()] = Field(
+        default=None,
+        alias="user_data_limit",
+        description="Size of the largest user-data of a machine, the only information that new nodes then get, as at clouds. "
+        "Default: nodes get any information.",
+        examples=["16 KiB"],
     )
 
 

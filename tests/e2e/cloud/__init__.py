@@ -1,0 +1,23 @@
+"""A provider in a package of its own: the real hypervisor as a cloud, whose machines have user-data instead of seeds."""
+
+from pragmaspec.providers.api import Delivery, ProviderDescription
+
+USER_DATA_LIMIT = 2400
+"""In bytes: the essential part fits, the host keys and the description of the cluster do not."""
+
+description = ProviderDescription(
+    api=1,
+    options="tests.e2e.cloud.options:CloudOptions",
+    provider="tests.e2e.cloud.provider:CloudProvider",
+    abilities=(
+        "autostart",
+        "boot_check",
+        "image_listing",
+        "network_use",
+        "paused_boot",
+        "site_images",
+        "storage_refresh",
+        "volume_storage",
+    ),
+    delivery=Delivery(user_data_limit=USER_DATA_LIMIT),
+)

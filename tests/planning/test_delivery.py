@@ -1,0 +1,108 @@
+"""Plans at sites that do not tell their nodes by seeds and files; most cases are golden plans called ``delivery-…``."""
+
+from hashlib import sha256
+from time import perf_counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from pragmaspec.delivery import Delivery
+from pragmaspec.errors import PlanError
+from pragmaspec.guest.cloud_init.limited import essential_user_data
+from pragmaspec.guest.contract.cluster import GuestSettings
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.planning.delivery import MARGIN_BYTES
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import WantedNodes
+from pragmaspec.resources import Node
+from pragmaspec.site import ExternalSite, SimulatedSite
+from tests.guest.conftest import make_cluster
+from tests.planning.builders import EMPTY, LAB, action_names, applied, cluster, image, nodes, planned, wanted
+
+CLOUD = SimulatedSite(name="lab", user_data_limit=4096)
+KEYS = "".join(sha256(bytes((number,))).hexdigest() for number in range(128))
+TOO_LARGE = '#cloud-config\n{"write_files": [{"path": "/etc/keys", "content": "' + KEYS + '"}]}'
+
+
+def large(count: int = 2) -> WantedNodes:
+    return nodes(count, user_data=TOO_LARGE)
+
+
+def refusal(*clusters: object, **more: object) -> str:
+    with pytest.raises(PlanError) as error:
+        planned(wanted(*clusters, **more))
+    return str(error.value)
+
+
+def test_the_lack_of_any_way_is_refused() -> None:
+    paper = ExternalSite(name="lab", plugin="paper", declared_delivery=Delivery(files=True))
+    text = refusal(cluster(), sites=(paper,))
+    assert "Image debian-12 of hello-frontend reads a seed or user-data" in text
+    assert "the provider paper of site lab has neither of them" in text
+    offline = image(cloud_init=False)
+    assert planned(wanted(cluster(), sites=(paper,), images=(offline,))).actions
+    assert planned(wanted(cluster(), sites=(replace(paper, declared_delivery=Delivery(seed=True)),))).actions
+
+
+def test_a_seed_has_no_limit() -> None:
+    both = ExternalSite(name="lab", plugin="paper", declared_delivery=Delivery(seed=True, user_data_limit=4096))
+    assert planned(wanted(cluster(computes=large()), sites=(both,))).actions
+    assert both.delivery.limit is None
+
+
+def test_nodes_that_may_have_to_be_created_again_are_checked() -> None:
+    state = applied(planned(wanted(cluster(computes=large()), sites=(LAB,))), EMPTY)
+    address = "lab/hello/node/hello-compute-1"
+    record = state.record(address)
+    assert record is not None
+    assert not planned(wanted(cluster(computes=large()), sites=(CLOUD,)), state).actions
+    with pytest.raises(PlanError, match="That of hello-compute-1 has about"):
+        planned(wanted(cluster(computes=large()), sites=(CLOUD,)), state.with_record(replace(record, status="pending")))
+    with pytest.raises(PlanError, match="That of hello-compute-1 has about"):
+        planned(wanted(cluster(computes=large()), sites=(CLOUD,)), state, request=PlanRequest(replace=("hello-compute-1",)))
+
+
+def test_an_update_of_existing_nodes_needs_no_user_data() -> None:
+    state = applied(planned(wanted(cluster(computes=large()), sites=(LAB,))), EMPTY)
+    other = replace(cluster(computes=large()), ssh_keys=("ssh-ed25519 BBBB bob",))
+    assert {name.split()[0] for name in action_names(planned(wanted(other, sites=(CLOUD,)), state))} == {"update"}
+
+
+def test_unread_user_data_is_left_to_the_apply() -> None:
+    unread = replace(cluster(computes=large()), unknown=("first_boot",))
+    assert planned(wanted(unread, sites=(CLOUD,))).actions
+
+
+def test_a_node_that_left_the_spec_needs_none() -> None:
+    spec = wanted(cluster(), sites=(CLOUD,))
+    state = applied(planned(spec), EMPTY)
+    off = applied(planned(spec, state, request=PlanRequest(running=(("hello", False),))), state)
+    record = off.record("lab/hello/node/hello-frontend")
+    assert record is not None
+    unfinished = off.with_record(replace(record, status="pending"))
+    boots = planned(wanted(sites=(CLOUD,)), unfinished, request=PlanRequest(running=(("hello", True),)))
+    assert action_names(boots)[0] == "boot hello-frontend"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.integers(1, 300))
+def test_the_estimate_holds_for_every_secret(one: bytes, other: bytes, index: int) -> None:
+    members = make_cluster(index)
+    node: Node = members.nodes[-1]
+    few = replace(members, nodes=(members.frontend, node))
+    sizes = [len(essential_user_data(node, few, GuestSettings(), StackKey(key), 0).content) for key in (one, other)]
+    assert abs(sizes[0] - sizes[1]) <= MARGIN_BYTES
+
+
+def test_a_plan_without_changes_stays_quick() -> None:
+    spec = wanted(cluster(computes=2000), sites=(CLOUD,))
+    state = applied(planned(spec), EMPTY)
+    plain = wanted(cluster(computes=2000), sites=(LAB,))
+    began = perf_counter()
+    assert not planned(plain, state).actions
+    without = perf_counter() - began
+    began = perf_counter()
+    assert not planned(spec, state).actions
+    assert perf_counter() - began < 1.5 * without + 0.1
