@@ -100,7 +100,7 @@ class PlannedSite(Frozen, frozen=True):
     site: Site
     identity: SiteIdentity | None = None
     default_processor: str = ""
-    """The processor of new nodes whose spec names none; empty: not asked, or not reported."""
+    """The processor that this plan gives to nodes whose spec names none; empty: it makes no such node, or the site decides."""
 
 
 class Plan(Frozen, frozen=True):

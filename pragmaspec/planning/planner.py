@@ -27,7 +27,7 @@ from pragmaspec.planning.allocation.device_requests import lacks_devices
 from pragmaspec.planning.allocation.devices import DeviceChooser
 from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
 from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
-from pragmaspec.planning.allocation.processors import processor_problems, with_default_processors
+from pragmaspec.planning.allocation.processors import processor_problems, site_processors, with_default_processors
 from pragmaspec.planning.allocation.quotas import quota_shortages
 from pragmaspec.planning.delivery import delivery_problems
 from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
@@ -152,7 +152,9 @@ def make_plan(
         state_sha256=state_digest(state),
         spec_file=wanted.spec_file,
         spec_sha256=wanted.spec_sha256,
-        sites=tuple(_planned_site(name, wanted, moved, observed, inventories.get(name)) for name in sorted(sites)),
+        sites=tuple(
+            _planned_site(name, wanted, moved, observed, target.default_processors.get(name, "")) for name in sorted(sites)
+        ),
         actions=selected,
         drift=tuple(drift for drift in refreshed.drift if drift.kind != "unrecorded" or drift.address not in touched),
         partial=partial,
@@ -174,12 +176,16 @@ def make_plan(
 
 
 class _TargetState(NamedTuple):
-    """Everything desired, the addresses in the scope of the plan, the deferred changes, and the nodes to replace."""
+    """Everything desired, the addresses in the scope of the plan, the deferred changes, and the nodes to replace.
+
+    ``default_processors``: by site, where nodes got it.
+    """
 
     desired: list[Desired]
     scope: Container[str]
     pending: list[PendingChange]
     replaced: frozenset[str]
+    default_processors: Mapping[str, str]
 
     @property
     def nodes(self) -> list[Node]:
@@ -212,6 +218,8 @@ class _Target:
         self._devices: dict[str, DeviceChooser] = {}
         self._recorded = recorded_clusters(self._state, self._replaced, self._made_anew)
         self._desired: list[Desired] = []
+        self._processors = site_processors(wanted, inventories)
+        self._defaulted: dict[str, str] = {}
         self._pending: list[PendingChange] = []
         self._problems: list[Problem] = []
 
@@ -229,7 +237,7 @@ class _Target:
         for name, _ in request.running:
             if wanted.cluster(name) is None:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
-        self._choose_processors()
+        self._desired, self._defaulted = with_default_processors(self._desired, self._processors, state, self._made_anew)
         self._choose_devices()
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
@@ -243,12 +251,8 @@ class _Target:
         self._check_sites(scope)
         if self._problems:
             raise PlanError.of(self._problems)
-        return _TargetState(self._desired, scope, self._pending, self._replaced)
-
-    def _choose_processors(self) -> None:
-        for site, inventory in self._inventories.items():
-            if inventory.default_processor:
-                self._desired = list(with_default_processors(self._desired, site, inventory, self._state, self._made_anew))
+        chosen = {site: self._processors[site].default for site in self._defaulted.values()}
+        return _TargetState(self._desired, scope, self._pending, self._replaced, chosen)
 
     def _choose_devices(self) -> None:
         if any(nodes.devices for cluster in self._clusters for _, named in cluster.sets for nodes in named.variants):
@@ -305,7 +309,8 @@ class _Target:
                 self._problems += self._delivery_problems(site, scope)
             self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
             if inventory is not None:
-                self._problems += processor_problems(site.name, inventory, here, self._state, self._made_anew)
+                processors = self._processors[site.name]
+                self._problems += processor_problems(processors, here, self._defaulted, self._state, self._made_anew)
                 known = scope if scope is not EVERYTHING else self._known_addresses()
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
                 selected = selected_addresses(self._resources(), known, self._request)
@@ -476,7 +481,7 @@ def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> boo
 
 
 def _planned_site(
-    name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations], inventory: Inventory | None
+    name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations], default_processor: str
 ) -> PlannedSite:
     site = wanted.site(name) or state.site(name)
     if site is None:
@@ -486,5 +491,4 @@ def _planned_site(
             "Add the site to the spec again, so that its objects can be cleaned.",
         )
     observed = observations.get(name)
-    default_processor = inventory.default_processor if inventory is not None else ""
     return PlannedSite(site=site, identity=observed.identity if observed else None, default_processor=default_processor)

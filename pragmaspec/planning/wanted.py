@@ -201,6 +201,8 @@ class Wanted(Frozen, frozen=True):
     """Warnings about the spec."""
     need: tuple[str, ...] | None = None
     """Clusters whose referenced files were read; None: all. ``spec_sha256`` covers only those files."""
+    processors: tuple[tuple[str, str], ...] = ()
+    """By site: the processor of new nodes whose spec names none, as the lock file pins it."""
 
     def image(self, name: str, site: str = "") -> WantedImage:
         """Return the image called ``name`` for nodes at ``site``; the loader guarantees that it exists."""

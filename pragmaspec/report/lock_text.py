@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import to_plain
-from pragmaspec.images.lock.entries import LockChange, SitePinChange
+from pragmaspec.images.lock.entries import LockChange, ProcessorChange, SitePinChange
 from pragmaspec.images.lock.lock_file import LOCK_FIELDS, LOCK_FILE, LockEntry
 from pragmaspec.report.json_forms import JsonObject, fields_json
 from pragmaspec.report.style import Style, Tone
@@ -11,11 +11,12 @@ from pragmaspec.report.table import Cell, lines_text, table
 from pragmaspec.text import counted, size
 
 _TONES: dict[str, Tone] = {"new": "add", "described": "change", "moved": "change", "removed": "remove", "same": "plain"}
+Change = LockChange | SitePinChange | ProcessorChange
 _DIGITS, _CHECKSUM_LETTERS = 12, 23
 
 
-def lock_text(changes: Sequence[LockChange | SitePinChange], style: Style) -> str:
-    """Return a table of images, one of images that live at sites, and their number."""
+def lock_text(changes: Sequence[Change], style: Style) -> str:
+    """Return a table of images, one of images that live at sites, one of the processors of sites, and their number."""
     if not changes:
         return "The spec has no images: there is nothing to lock.\n"
     rows = [
@@ -33,10 +34,12 @@ def lock_text(changes: Sequence[LockChange | SitePinChange], style: Style) -> st
     at_sites = [_site_row(change) for change in changes if isinstance(change, SitePinChange)]
     head = ("image", "lives at", "lock", "name there", "id", "created", "format", "disk", "checksum")
     tables += [table(head, at_sites, style)] if at_sites else []
+    processors = [_processor_row(change) for change in changes if isinstance(change, ProcessorChange)]
+    tables += [table(("site", "lock", "processor"), processors, style)] if processors else []
     return lines_text([line for lines in tables for line in (*lines, "")] + [_summary(changes)])
 
 
-def lock_json(changes: Sequence[LockChange | SitePinChange]) -> JsonObject:
+def lock_json(changes: Sequence[Change]) -> JsonObject:
     """Return the document of lock changes, with whole entries."""
     return {
         "kind": "pinned",
@@ -63,6 +66,16 @@ def lock_json(changes: Sequence[LockChange | SitePinChange]) -> JsonObject:
             for change in changes
             if isinstance(change, SitePinChange)
         ],
+        "processors": [
+            {
+                "site": change.site,
+                "change": change.change,
+                "before": change.before or None,
+                "after": None if change.change == "removed" else change.processor,
+            }
+            for change in changes
+            if isinstance(change, ProcessorChange)
+        ],
     }
 
 
@@ -86,6 +99,15 @@ def _site_row(change: SitePinChange) -> tuple[Cell, ...]:
     )
 
 
+def _processor_row(change: ProcessorChange) -> tuple[Cell, ...]:
+    moved = f"{change.before} → {change.processor}" if change.change == "moved" else change.processor
+    return (
+        Cell(text=change.site, tone="bold"),
+        Cell(text=change.change, tone=_TONES[change.change]),
+        Cell(text=moved),
+    )
+
+
 def _versions_text(change: LockChange) -> str:
     """Return the version, if the publisher has one, else the beginning of the digest; old and new if they differ."""
     if change.before is None or change.before.digest == change.entry.digest:
@@ -97,7 +119,10 @@ def _version(entry: LockEntry) -> str:
     return entry.version or entry.digest[:_DIGITS]
 
 
-def _summary(changes: Sequence[LockChange | SitePinChange]) -> str:
-    count = len({change.name for change in changes if change.change != "removed"})
+def _summary(changes: Sequence[Change]) -> str:
+    kept = [change for change in changes if change.change != "removed"]
+    images = {change.name for change in kept if not isinstance(change, ProcessorChange)}
+    sites = [change for change in kept if isinstance(change, ProcessorChange)]
+    amounts = counted(len(images), "image") + (f" and {counted(len(sites), 'processor')}" if sites else "")
     changed = any(change.change != "same" for change in changes)
-    return f"{LOCK_FILE} has {counted(count, 'image')}{'' if changed else ', unchanged'}."
+    return f"{LOCK_FILE} has {amounts}{'' if changed else ', unchanged'}."

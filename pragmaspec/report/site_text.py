@@ -1,6 +1,7 @@
 """The output of ``list site``: capacity, pools, and their users."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from pragmaspec.frozen import Frozen, to_plain
 from pragmaspec.planning.allocation.flavors import flavor_order
@@ -12,6 +13,9 @@ from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.site import Flavor, LibvirtSite, Site
 from pragmaspec.text import memory, size
+
+_PROCESSORS_WIDTH = 110
+"""Width of the lines of processors, of which there may be dozens."""
 
 
 class SiteView(Frozen, frozen=True):
@@ -118,7 +122,7 @@ def _pool_lines(site: Site, inventory: Inventory, style: Style) -> list[str]:
         lines.append(f"  public {name}" + (f", {public.cidr}" if public.cidr else ""))
     if inventory.processors:
         named = (f"{each} (default)" if each == inventory.default_processor else each for each in inventory.processors)
-        lines.append(f"  processors {', '.join(named)}")
+        lines += wrap(f"  processors {', '.join(named)}", _PROCESSORS_WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     lines += (f"  devices {alias}: {_device_numbers(alias, inventory)}" for alias in inventory.device_aliases)
     return [style.safe(line) for line in lines]
 

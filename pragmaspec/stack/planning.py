@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec.structs import replace
 
@@ -43,25 +43,30 @@ class ReadablePlan(Plan, frozen=True):
         return cls(**{name: getattr(plan, name) for name in plan.__struct_fields__})
 
 
-class Planner:
-    """Plans for one stack with open ``sites``.
+class PlannerSources(NamedTuple):
+    """The sources of a planner besides its spec, state and sites.
 
-    ``library`` opens the image library; ``reread`` reads the spec again, with all details of the given clusters.
+    ``library`` opens the image library; ``reread`` reads the spec again, with all details of the given clusters; ``location`` has
+    the lock file.
     """
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        state: State,
-        sites: Sites,
-        library: "Callable[[], ImageLibrary]",
-        reread: Callable[[frozenset[str]], Wanted],
-    ) -> None:
+    library: "Callable[[], ImageLibrary]"
+    reread: Callable[[frozenset[str]], Wanted]
+    location: StackLocation
+
+
+class Planner:
+    """Plans for one stack with open ``sites``."""
+
+    def __init__(self, wanted: Wanted, state: State, sites: Sites, sources: PlannerSources) -> None:
         self.wanted = wanted
         self.sites = sites
-        self.library = library
-        self.reread = reread
+        self.sources = sources
         self._state = state
+
+    def library(self) -> "ImageLibrary":
+        """Return the image library."""
+        return self.sources.library()
 
     def copy_of(self, image: "WantedImage") -> "PublicCopy | None":
         """Return the public download of ``image``, if there is one."""
@@ -82,7 +87,20 @@ class Planner:
         missing = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
         if self._read_details(frozenset(name for name in missing if (name, True) in request.running)):
             plan = compute_plan(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
-        return self._with_image_warnings(plan)
+        return self._with_image_warnings(self._with_pinned_processors(plan))
+
+    def _with_pinned_processors(self, plan: ReadablePlan) -> ReadablePlan:
+        """Pin the default processors that ``plan`` has chosen in the lock file, so that later plans choose the same.
+
+        If the file cannot or must not be written, the plan has a warning.
+        """
+        if self.sources.location.spec is None or not any(each.default_processor for each in plan.sites):
+            return plan
+        from pragmaspec.stack.images.processors import pin_chosen_processors
+
+        spec = self.sources.location.spec_file
+        found = pin_chosen_processors(spec, plan, self.wanted, locked=self.library().locked)
+        return replace(plan, warnings=(*plan.warnings, *found)) if found else plan
 
     def _with_image_warnings(self, plan: ReadablePlan) -> ReadablePlan:
         """Return ``plan`` with a warning for every unbootable image that it boots."""
@@ -98,21 +116,15 @@ class Planner:
         needed = frozenset(name for name in clusters if self.wanted.cluster(name) is not None)
         if self.wanted.need is None or needed.issubset(self.wanted.need):
             return False
-        self.wanted = self.reread(needed.union(self.wanted.need))
+        self.wanted = self.sources.reread(needed.union(self.wanted.need))
         return True
 
 
 @contextmanager
-def open_planner(
-    location: StackLocation,
-    wanted: Wanted,
-    state: State,
-    library: "Callable[[], ImageLibrary]",
-    reread: Callable[[frozenset[str]], Wanted],
-) -> Iterator[Planner]:
-    """A planner whose sites are open inside the context. ``library`` and ``reread``: as for :class:`Planner`."""
-    with Sites(known_sites(wanted, state), lambda name: site_position(location, name)) as sites:
-        yield Planner(wanted, state, sites, library, reread)
+def open_planner(wanted: Wanted, state: State, sources: PlannerSources) -> Iterator[Planner]:
+    """A planner whose sites are open inside the context."""
+    with Sites(known_sites(wanted, state), lambda name: site_position(sources.location, name)) as sites:
+        yield Planner(wanted, state, sites, sources)
 
 
 def clusters_to_create(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:

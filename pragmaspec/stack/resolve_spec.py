@@ -54,6 +54,7 @@ def _read_part(
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.planning.expand import expand, images_named, images_needed, site_images_named, site_images_needed
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.images.processors import with_pinned_processors
     from pragmaspec.stack.images.site_images import known_site_images, resolve_site_images
 
     try:
@@ -72,12 +73,14 @@ def _read_part(
     resolved = resolve_site_images(loaded, site_images_needed(loaded))
     others = set(site_images_named(loaded)).difference(site_images_needed(loaded))
     site_images = (*resolved, *known_site_images(loaded, sorted(others)))
-    return expand(loaded, {name: image for name, image in images.items() if image is not None}, site_images)
+    known = {name: image for name, image in images.items() if image is not None}
+    return with_pinned_processors(loaded, expand(loaded, known, site_images))
 
 
 def _read(location: StackLocation, library: "ImageLibrary", reporter: "ImageReporter | None", cache: SpecCache) -> Wanted:
     from pragmaspec.planning.expand import expand, images_needed, site_images_needed
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.images.processors import with_pinned_processors
     from pragmaspec.stack.images.site_images import resolve_site_images
     from pragmaspec.stack.images.usage import record_use
 
@@ -92,6 +95,7 @@ def _read(location: StackLocation, library: "ImageLibrary", reporter: "ImageRepo
     if library.locked:
         library.remove_stale(loaded.directory, [name for name, model in loaded.model.images.items() if model.origin])
     wanted = expand(loaded, images, resolve_site_images(loaded, site_images_needed(loaded), locked=library.locked))
+    wanted = with_pinned_processors(loaded, wanted, locked=library.locked)
     record_use(location, wanted, image_store_directory())
     if library.lasting and _can_detect_changes(spec, loaded):
         lock = (loaded.directory / LOCK_FILE).absolute()

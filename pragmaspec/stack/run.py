@@ -29,7 +29,7 @@ class Run(Planner):
         *,
         shutdown_grace_s: float = 60.0,
     ) -> None:
-        super().__init__(planner.wanted, session.state, planner.sites, planner.library, planner.reread)
+        super().__init__(planner.wanted, session.state, planner.sites, planner.sources)
         self.session = session
         self.shutdown_grace_s = shutdown_grace_s
 

@@ -1,6 +1,6 @@
 """A stack as one object, for the command line and for notebooks."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pragmaspec.planning.wanted import Wanted
     from pragmaspec.providers.base import Provider
     from pragmaspec.resources import Mark, Node
-    from pragmaspec.stack.planning import Planner, ReadablePlan
+    from pragmaspec.stack.planning import Planner, PlannerSources, ReadablePlan
     from pragmaspec.stack.run import Run
     from pragmaspec.stack.sites import SiteSnapshot
     from pragmaspec.state.session import StoreSession
@@ -161,7 +161,7 @@ class Stack:
 
         self._refuse_moved_state()
         wanted, state = self.wanted(reporter, need=need), self.state()
-        with open_planner(self._location, wanted, state, *self._planner_sources(reporter)) as planner:
+        with open_planner(wanted, state, self._planner_sources(reporter)) as planner:
             yield planner
 
     def apply(
@@ -225,7 +225,7 @@ class Stack:
         wanted = self.wanted(reporter, need=need)
         with (
             self.session(command, lineage, steal_lock=steal_lock) as session,
-            open_planner(self._location, wanted, session.state, *self._planner_sources(reporter)) as planner,
+            open_planner(wanted, session.state, self._planner_sources(reporter)) as planner,
         ):
             yield Run(session, planner)
 
@@ -243,10 +243,10 @@ class Stack:
         with self.store.open_locked(command, lineage) as opened:
             yield opened
 
-    def _planner_sources(
-        self, reporter: "ImageReporter | None"
-    ) -> "tuple[Callable[[], ImageLibrary], Callable[[frozenset[str]], Wanted]]":
-        return lambda: self.library, lambda need: self.wanted(reporter, need=need)
+    def _planner_sources(self, reporter: "ImageReporter | None") -> "PlannerSources":
+        from pragmaspec.stack.planning import PlannerSources
+
+        return PlannerSources(lambda: self.library, lambda need: self.wanted(reporter, need=need), self._location)
 
     def _before_locking(self, *, steal_lock: bool) -> None:
         self._refuse_moved_state()

@@ -5,7 +5,7 @@ while none of them has changed. It may contain private user-data, so only its ow
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from pragmaspec.paths import cache_home
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.state.backends.local.durable import make_private_directory
 
-FORMAT = 2
+FORMAT = 3
 """Incremented when the same files give another result; all versions between two releases have the same name."""
 ABSENT = ""
 """In place of the digest of an absent file."""
@@ -44,11 +44,8 @@ class SpecCache:
 
         ``context`` is any other input of the expansion, such as the user's configuration directory, equal to that of :meth:`put`.
         """
-        try:
-            entry = msgspec.json.decode(self._file(spec).read_bytes(), type=_Entry)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            return None
-        if (entry.format, entry.tool, entry.context) != (FORMAT, self._tool, context):
+        entry = self._entry(spec)
+        if entry is None or entry.context != context:
             return None
         return entry.wanted if all(file_digest(Path(file)) == digest for file, digest in entry.inputs) else None
 
@@ -69,10 +66,28 @@ class SpecCache:
                 file.write(msgspec.json.encode(entry))
             temporary.replace(path)
 
+    def follow(self, spec: Path, file: Path, digests: tuple[str, str], change: Callable[[Wanted], Wanted]) -> None:
+        """Keep the entry of ``spec``, if there is one, valid after a change of ``file``, which had the effect ``change``.
+
+        ``digests``: those of the file before and after. An entry that was made from another version of it stays as it is.
+        """
+        entry, before = self._entry(spec), (str(file), digests[0])
+        if entry is not None and before in entry.inputs:
+            inputs = tuple((str(file), digests[1]) if each == before else each for each in entry.inputs)
+            self.put(spec, change(entry.wanted), inputs, entry.context)
+
     def forget(self, spec: Path) -> None:
         """Remove the entry of ``spec``, if any."""
         with suppress(OSError):
             self._file(spec).unlink()
+
+    def _entry(self, spec: Path) -> _Entry | None:
+        """The entry of ``spec``; None if there is none, or one of another version."""
+        try:
+            entry = msgspec.json.decode(self._file(spec).read_bytes(), type=_Entry)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return entry if (entry.format, entry.tool) == (FORMAT, self._tool) else None
 
     def _file(self, spec: Path) -> Path:
         return self._directory / f"{sha256(os.fsencode(spec.absolute())).hexdigest()}.json"

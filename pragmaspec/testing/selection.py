@@ -27,6 +27,7 @@ SITE_FEATURES: Mapping[str, str] = {
     "flavors": "its inventory has flavors",
     "quotas": "its inventory has quotas",
     "devices": "its inventory has a free device of a host",
+    "processors": "its inventory has processors",
     "few_instances": "its quota of instances has at most 8 left",
     "user_data": "its nodes are told by user-data of a limited size, instead of seeds",
 }
@@ -72,6 +73,7 @@ def features_of(subject: Subject) -> set[str]:
         "flavors": inventory.flavors is not None,
         "quotas": bool(inventory.quotas),
         "devices": bool(free_devices(inventory)),
+        "processors": inventory.processors is not None,
         "few_instances": few,
         "user_data": subject.site.delivery.limit is not None,
     }

@@ -1,4 +1,4 @@
-"""The part of the contract on flavors and quotas, for sites that report them."""
+"""The part of the contract on flavors, processors and quotas, for sites that report them."""
 
 import pytest
 from msgspec.structs import replace
@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.planning.allocation.quotas import amounts, quota_rates, rated
 from pragmaspec.planning.observed import Quota
-from pragmaspec.resources import Resource
+from pragmaspec.resources import Node, Resource
+from pragmaspec.state_model import Record, State
 from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
 
@@ -50,6 +51,27 @@ def test_a_machine_has_the_size_of_its_flavor(subject: Subject) -> None:
     (seen,) = subject.observed().nodes
     assert seen.flavor in (None, node.flavor)
     assert (seen.cpus, seen.memory_mib) == (node.cpus, node.memory_mib)
+
+
+def differences_from(subject: Subject, node: Node) -> list[str]:
+    """Return the differences of the only machine from the record of ``node``."""
+    records = [Record(resource=each, status="ready") for each in (subject.allocation(), subject.image, node)]
+    state = State(lineage=subject.lineage, records=tuple(sorted(records, key=lambda record: record.address)))
+    (seen,) = subject.provider.observe(subject.lineage, state).nodes
+    return [each.detail for each in seen.differences]
+
+
+@needs("processors")
+def test_a_machine_has_the_processor_of_its_node(subject: Subject) -> None:
+    inventory = subject.provider.inventory()
+    offered = inventory.processors or ()
+    assert inventory.default_processor in ("", *offered)
+    subject.prepare()
+    for processor in {*offered[:1], *offered[-1:]}:
+        node = subject.node(cpu=processor)
+        subject.boot(node)
+        assert differences_from(subject, node) == []
+        subject.provider.shutdown(node, subject.mark(node), grace_s=0)
 
 
 @needs("flavors")

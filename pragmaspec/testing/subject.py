@@ -104,9 +104,18 @@ class Subject:
         return pool.network if pool else None
 
     def node(
-        self, name: str = "hello-frontend", *, cpus: int = 1, memory_mib: int = 128, devices: tuple[NodeDevice, ...] = ()
+        self,
+        name: str = "hello-frontend",
+        *,
+        cpus: int = 1,
+        memory_mib: int = 128,
+        devices: tuple[NodeDevice, ...] = (),
+        cpu: str = "",
     ) -> Node:
-        """Return a node of the cluster ``hello``, at a site with flavors of the smallest that has the CPUs and the memory."""
+        """Return a node of the cluster ``hello``, at a site with flavors of the smallest that has the CPUs and the memory.
+
+        ``cpu``: its processor.
+        """
         digits = sha256(f"{self.lineage}{name}".encode()).hexdigest()
         private = self.allocation().private
         address = f"{private.cidr.rpartition('.0/')[0]}.{int(digits[:2], 16) % 200 + 10}"
@@ -123,6 +132,7 @@ class Subject:
             image=self.image.digest,
             nics=(nic,),
             devices=devices,
+            cpu=cpu,
         )
         return self._with_flavor(node)
 

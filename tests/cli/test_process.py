@@ -96,7 +96,7 @@ def test_output_is_ascii_for_an_ascii_encoding(cli: CommandLine) -> None:
     result = cli.process("plan", environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert result.status == 0
     assert result.out.isascii()
-    assert "1 cpu, 1 GiB, 10.20.0.10" in result.out
+    assert "1 cpu, 1 GiB, cpu x86-64-v2, 10.20.0.10" in result.out
 
 
 def test_interrupt_while_waiting(cli: CommandLine) -> None:

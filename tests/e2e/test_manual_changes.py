@@ -6,7 +6,7 @@ import libvirt
 import pytest
 
 from tests.e2e.conftest import POOL_DIRECTORY
-from tests.e2e.workspace import URI, Workspace, domain, listing
+from tests.e2e.workspace import URI, Workspace, connect, domain, listing
 
 pytestmark = pytest.mark.guest
 
@@ -67,6 +67,20 @@ def test_a_changed_definition_is_replaced_and_additions_are_kept(running: Worksp
     running.spec(computes=0, readiness="none", frontend="{cpus: 1, memory: 160 MiB}")
     applied(running)
     assert (domain(NODE).ID() == number, domain(NODE).maxMemory(), disks()["vdc"]) == (False, 160 * MIB, str(added))
+
+
+def test_a_changed_processor_is_restored(running: Workspace) -> None:
+    definition = domain(NODE).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    assert ">Nehalem<" in definition
+    connect().defineXML(definition.replace(">Nehalem<", ">Westmere<").replace("name='popcnt'", "name='aes'"))
+    output = unwrapped(running.run("plan").out)
+    assert "cpu model is Westmere in its definition, recorded Nehalem" in output
+    assert "Nothing is rebooted, rebuilt or lost." in output
+    domain(NODE).destroy()
+    domain(NODE).create()
+    assert "cpu model is Westmere, recorded Nehalem" in unwrapped(running.run("plan").out)
+    applied(running)
+    assert ">Nehalem<" in domain(NODE).XMLDesc()
 
 
 def test_a_paused_machine_is_resumed(running: Workspace) -> None:

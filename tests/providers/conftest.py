@@ -78,11 +78,11 @@ def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
     return Subject.at(site, directory, vlan=3900 + 10 * OWN, public=f"{NETWORK}.10")
 
 
-SIMULATED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "public",
-             "site_images", "volume_storage")  # fmt: skip
+SIMULATED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "processors",
+             "public", "site_images", "volume_storage")  # fmt: skip
 CLOUD = ("few_instances", "flavors", "quotas", "user_data")
-LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "paused_boot", "peer_images", "public",
-           "site_images", "storage_refresh", "volume_storage")  # fmt: skip
+LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "paused_boot", "peer_images", "processors",
+           "public", "site_images", "storage_refresh", "volume_storage")  # fmt: skip
 
 
 @pytest.fixture(

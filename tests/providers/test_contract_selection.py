@@ -26,7 +26,7 @@ def new_subject(tmp_path):
     return Subject.at(SimulatedSite(name="lab", file=str(tmp_path / "site.jsonl")), tmp_path)
 """
 DECLARED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "ident", "image_listing",
-            "site_images", "volume_storage")  # fmt: skip
+            "processors", "site_images", "volume_storage")  # fmt: skip
 
 
 def run_pytest(directory: Path, *options: str) -> tuple[int, str]:

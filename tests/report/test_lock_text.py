@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.images.lock.entries import LockChange, SitePinChange, pin_change_kind
+from pragmaspec.images.lock.entries import LockChange, ProcessorChange, SitePinChange, pin_change_kind
 from pragmaspec.images.lock.lock_file import LockEntry, SitePin
 from pragmaspec.report.lock_text import lock_json, lock_text
 from pragmaspec.report.style import Style
@@ -89,3 +89,22 @@ def test_kinds_of_changes_of_a_pin() -> None:
     assert pin_change_kind(PIN, replace(PIN, name="Renamed")) == "described"
     assert pin_change_kind(PIN, replace(PIN, checksum=f"sha256:{'b' * 64}")) == "moved"
     assert pin_change_kind(PIN, replace(PIN, id="img-2", checksum="")) == "moved"
+
+
+def test_processors_of_sites_are_listed():
+    changes = (
+        LockChange(name="debian", change="same", entry=ENTRY, before=ENTRY),
+        ProcessorChange(site="hall", change="moved", processor="x86-64-v3", before="x86-64-v2"),
+        ProcessorChange(site="lab", change="new", processor="x86-64-v2"),
+        ProcessorChange(site="old", change="removed", processor="host", before="host"),
+    )
+    text = lock_text(changes, Style())
+    assert "hall  moved    x86-64-v2 → x86-64-v3\n" in text
+    assert "lab   new      x86-64-v2\n" in text
+    assert text.endswith("pragmaspec.lock has 1 image and 2 processors.\n")
+    assert lock_json(changes)["processors"] == [
+        {"site": "hall", "change": "moved", "before": "x86-64-v2", "after": "x86-64-v3"},
+        {"site": "lab", "change": "new", "before": None, "after": "x86-64-v2"},
+        {"site": "old", "change": "removed", "before": "host", "after": None},
+    ]
+    assert lock_text(changes[2:3], Style()).endswith("pragmaspec.lock has 0 images and 1 processor.\n")

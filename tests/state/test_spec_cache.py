@@ -1,7 +1,9 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.site import SimulatedSite
@@ -44,6 +46,21 @@ def test_a_changed_new_or_removed_input_invalidates_the_entry(cache, spec, tmp_p
 def test_another_version_or_context_invalidates_the_entry(cache, spec, tmp_path):
     assert SpecCache("1.1", tmp_path / "cache").get(spec, "here") is None
     assert cache.get(spec, "there") is None
+    assert cache.get(tmp_path / "other.yaml", "here") is None
+
+
+def test_a_known_change_of_an_input_keeps_the_entry_valid(cache, spec, tmp_path):
+    sites, later = tmp_path / "sites.yaml", replace(WANTED, processors=(("lab", "host"),))
+
+    def follow(spec: Path, before: str) -> None:
+        cache.follow(spec, sites, (before, file_digest(sites)), lambda cached: replace(cached, processors=(("lab", "host"),)))
+
+    sites.write_text("sites: {}\n")
+    follow(spec, "0" * 64)
+    assert cache.get(spec, "here") is None, "the entry was made from another version of the file"
+    follow(spec, ABSENT)
+    assert cache.get(spec, "here") == later
+    follow(tmp_path / "other.yaml", ABSENT)
     assert cache.get(tmp_path / "other.yaml", "here") is None
 
 

@@ -168,4 +168,5 @@ def _request(node: Node) -> tuple[object, ...]:
         node.flavor,
         node.disks,
         node.devices,
+        node.cpu,
     )

@@ -40,6 +40,18 @@ class SitePinChange(Frozen, frozen=True):
     before: SitePin | None = None
 
 
+class ProcessorChange(Frozen, frozen=True):
+    """The result of ``pragmaspec lock`` for the processor of new nodes at one site: the pinned one, or the removed one.
+
+    ``before``: its previous pin, empty if it had none.
+    """
+
+    site: str
+    change: LockChangeKind
+    processor: str
+    before: str = ""
+
+
 def pin_change_kind(before: SitePin | None, after: SitePin) -> LockChangeKind:
     """Return the kind of change of the pin of an image at a site. A later date alone is none."""
     if before is None:

@@ -1,14 +1,15 @@
 """The lock file ``pragmaspec.lock`` beside the spec: the resolved images, so that every user of the repository gets the same.
 
 TOML, sorted, one block per image, to be committed and reviewed. An entry is valid while the image's description in the spec is
-the one that it was made for. Other tables of the file are preserved: they are reserved for other parts of an environment
-(versions, addresses, placement).
+the one that it was made for. A block per site pins the processor of new nodes there. Other tables of the file, and other values
+of the sites' blocks, are preserved: they are reserved for other parts of an environment (versions, addresses, placement).
 """
 
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -17,7 +18,18 @@ import msgspec
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.lock.parse import AT, IMAGES_TABLE, VERSION, LockDocument, image_blocks, read_document, site_blocks
+from pragmaspec.images.lock.parse import (
+    AT,
+    IMAGES_TABLE,
+    PROCESSOR,
+    SITES_TABLE,
+    VERSION,
+    LockDocument,
+    image_blocks,
+    read_document,
+    site_blocks,
+    site_processors,
+)
 from pragmaspec.images.store.blobs import write_atomically
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.images.site_images import site_image_digest
@@ -145,6 +157,34 @@ def remove_from_lock(directory: Path, names: Iterable[str]) -> None:
             _write(directory, kept, read_site_pins(directory))
 
 
+def read_processors(directory: Path) -> dict[str, str]:
+    """Return the pinned processors of new nodes by site. Raises ImageError if the file is invalid."""
+    return site_processors(_document(directory))
+
+
+def write_processors(directory: Path, pins: Mapping[str, str], removed: Iterable[str] = ()) -> tuple[str, str]:
+    """Pin the processors of new nodes by site, and remove the pins of other sites. Does not touch a file that does not change.
+
+    Return the SHA-256 of the file before and after, empty for an absent one.
+    """
+    with _locked(directory):
+        digest, document = _file_sha256(directory), _document(directory)
+        before = site_processors(document)
+        dropped = set(removed)
+        after = {site: processor for site, processor in {**before, **pins}.items() if site not in dropped}
+        if after != before:
+            others = {name: table for name, table in _other_tables(document).items() if name != SITES_TABLE}
+            sites = _sites_table(document, after)
+            others |= {SITES_TABLE: sites} if sites else {}
+            _write(directory, read_lock(directory), read_site_pins(directory), others)
+        return digest, _file_sha256(directory)
+
+
+def _file_sha256(directory: Path) -> str:
+    file = directory / LOCK_FILE
+    return sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
 def lock_text(
     entries: Mapping[str, LockEntry], other_tables: Mapping[str, Any] | None = None, pins: SitePins = MappingProxyType({})
 ) -> str:
@@ -160,11 +200,28 @@ def lock_text(
     return "\n".join(blocks)
 
 
-def _write(directory: Path, entries: Mapping[str, LockEntry], pins: SitePins) -> None:
+def _sites_table(document: LockDocument, processors: Mapping[str, str]) -> dict[str, Any]:
+    """Return the table of sites with ``processors``, and with all other values of ``document``."""
+    blocks = {
+        site: {name: value for name, value in block.items() if name != PROCESSOR}
+        for site, block in document.tables.get(SITES_TABLE, {}).items()
+    }
+    pinned = {site: {**blocks.get(site, {}), PROCESSOR: processor} for site, processor in processors.items()}
+    return {site: block for site, block in sorted({**blocks, **pinned}.items()) if block}
+
+
+def _other_tables(document: LockDocument) -> dict[str, Any]:
+    return {name: table for name, table in document.tables.items() if name not in {"version", IMAGES_TABLE}}
+
+
+def _write(
+    directory: Path, entries: Mapping[str, LockEntry], pins: SitePins, other_tables: Mapping[str, Any] | None = None
+) -> None:
+    """Write the file. ``other_tables``: all except those of images; None: as they are in the file."""
     file = directory / LOCK_FILE
-    other_tables = {name: table for name, table in _document(directory).tables.items() if name not in {"version", IMAGES_TABLE}}
+    others = _other_tables(_document(directory)) if other_tables is None else other_tables
     try:
-        write_atomically(file, lock_text(entries, other_tables, pins).encode(), mode=0o644)
+        write_atomically(file, lock_text(entries, others, pins).encode(), mode=0o644)
     except OSError as error:
         detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that is writable for you."
         raise ImageError("Lock file not writable", detail) from None

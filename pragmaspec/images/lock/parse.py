@@ -13,6 +13,9 @@ from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 
 VERSION = 1
 IMAGES_TABLE = "images"
+SITES_TABLE = "sites"
+PROCESSOR = "processor"
+"""The key of a site's block that pins the processor of new nodes."""
 AT = "at"
 """The key of an image's block that contains a block per site where the image lives."""
 BLOB_FIELDS = frozenset({"fetched", "disk", "kernel", "initrd"})
@@ -27,6 +30,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOB = re.compile(r"sha256:([0-9a-f]{64}) ([0-9]{1,18})")
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)")
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)")
+_PROCESSOR = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_PIN_AGAIN = "Restore the file from version control, or delete the site's block and plan again."
 _LOCK_AGAIN = "Restore the file from version control, or delete the image's block and run `pragmaspec lock`."
 _ADVICE = "Restore the file from version control; without it, images are resolved and built again."
 
@@ -40,7 +45,13 @@ class LockDocument(Frozen, frozen=True):
 
     def line(self, name: str, field: str = "", site: str = "") -> int:
         """Return the line number of ``field`` of the image ``name`` (at ``site``), else that of its block, else 1."""
-        keys = (IMAGES_TABLE, name, AT, site) if site else (IMAGES_TABLE, name)
+        return self._block_line((IMAGES_TABLE, name, AT, site) if site else (IMAGES_TABLE, name), field)
+
+    def site_line(self, name: str) -> int:
+        """Return the line number of the processor of the site ``name``, else that of its block, else 1."""
+        return self._block_line((SITES_TABLE, name), PROCESSOR)
+
+    def _block_line(self, keys: tuple[str, ...], field: str) -> int:
         head = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(rf"[\"']?{re.escape(key)}[\"']?" for key in keys) + r"\s*\]")
         block = 0
         for number, line in enumerate(self.text.splitlines(), start=1):
@@ -122,6 +133,27 @@ def site_blocks(document: LockDocument) -> dict[tuple[str, str], dict[str, Any]]
     if problems:
         raise ImageError.of(problems)
     return blocks
+
+
+def site_processors(document: LockDocument) -> dict[str, str]:
+    """Return the pinned processors by site. Raises ImageError with all problems. Other values of a site's block are ignored."""
+    sites: Mapping[str, Any] = document.tables.get(SITES_TABLE, {})
+    problems = [
+        document.problem(f"site {name}: {why}", document.site_line(name), advice=_PIN_AGAIN)
+        for name, block in sites.items()
+        if (why := _processor_problem(block))
+    ]
+    if problems:
+        raise ImageError.of(problems)
+    return {name: block[PROCESSOR] for name, block in sites.items() if PROCESSOR in block}
+
+
+def _processor_problem(block: object) -> str:
+    if not isinstance(block, dict):
+        return "it is not a table"
+    value = block.get(PROCESSOR, "host")
+    sound = isinstance(value, str) and _PROCESSOR.fullmatch(value) is not None
+    return "" if sound else f"{PROCESSOR} is {value!r}, which is not the name of a processor"
 
 
 def _sites(image: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,9 +1,10 @@
-"""Processors of nodes: the site's default for new ones, and requests that the site cannot fulfil. Pure.
+"""Processors of nodes: the default of their site for new ones, and requests that the site cannot fulfil. Pure.
 
 A recorded node keeps its processor. One that was made before processors were recorded gets the default when it is made anew.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.observed import Inventory
+from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
 from pragmaspec.text import did_you_mean, joined
@@ -20,45 +22,88 @@ MAX_PROCESSORS = 12
 """Number of processors that an error names."""
 
 
-def with_default_processors(
-    desired: Iterable[Desired], site: str, inventory: Inventory, state: State, made_anew: Container[str]
-) -> Iterator[Desired]:
-    """Yield ``desired`` with the default processor for nodes of ``site`` that have none and whose machines are made anew.
+class SiteProcessors(NamedTuple):
+    """The processors that a site can give. ``pinned``: the default according to the lock file, empty if it has none."""
 
-    ``made_anew``: addresses of recorded nodes without a machine, and of those to replace.
+    site: str
+    offered: tuple[str, ...] = ()
+    own_default: str = ""
+    pinned: str = ""
+
+    @property
+    def default(self) -> str:
+        """The processor of new nodes whose spec names none; empty: the site decides."""
+        return self.pinned or self.own_default
+
+
+def site_processors(wanted: Wanted, inventories: Mapping[str, Inventory]) -> dict[str, SiteProcessors]:
+    """Return the processors of the sites in ``inventories``, with the defaults that the lock file pins."""
+    pinned = dict(wanted.processors)
+    return {
+        site: SiteProcessors(site, inventory.processors or (), inventory.default_processor, pinned.get(site, ""))
+        for site, inventory in inventories.items()
+    }
+
+
+def with_default_processors(
+    desired: Iterable[Desired], processors: Mapping[str, SiteProcessors], state: State, made_anew: Container[str]
+) -> tuple[list[Desired], dict[str, str]]:
+    """Return ``desired`` with the default of their site for nodes without a processor whose machines are made anew.
+
+    Also returns the sites of these nodes by their addresses. ``made_anew``: addresses of recorded nodes without a machine, and of
+    those to replace.
     """
-    for entry in desired:
+    found, defaulted = list(desired), {}
+    defaults = {site: each.default for site, each in processors.items() if each.default}
+    for index, entry in enumerate(found if defaults else ()):
         node = entry.resource
-        if isinstance(node, Node) and node.site == site and not node.cpu and _is_made(node, state, made_anew):
-            yield entry._replace(resource=replace(node, cpu=inventory.default_processor))
-        else:
-            yield entry
+        if isinstance(node, Node) and not node.cpu and node.site in defaults and _is_made(node, state, made_anew):
+            found[index] = entry._replace(resource=replace(node, cpu=defaults[node.site]))
+            defaulted[node.address] = node.site
+    return found, defaulted
 
 
 def processor_problems(
-    site: str, inventory: Inventory, here: Iterable[Desired], state: State, made_anew: Container[str]
+    processors: SiteProcessors, here: Iterable[Desired], defaulted: Container[str], state: State, made_anew: Container[str]
 ) -> Iterator[Problem]:
-    """Yield one problem per line of the spec and processor that ``site`` cannot give to a new or changed node."""
-    offered = inventory.processors or ()
-    reported = set()
+    """Yield one problem per line of the spec and processor that the site cannot give to a new or changed node.
+
+    ``defaulted``: addresses of the nodes that have the default. If that is pinned, there is one problem for all of them.
+    """
+    reported: set[object] = set()
     for entry in here:
         node = entry.resource
-        if not isinstance(node, Node) or not node.running or not node.cpu or node.cpu in offered:
+        if not isinstance(node, Node) or not node.running or not node.cpu or node.cpu in processors.offered:
             continue
-        key = (node.cpu, entry.where)
+        is_pinned = bool(processors.pinned) and node.address in defaulted
+        key = "" if is_pinned else (node.cpu, entry.where)
         if key not in reported and (_differs(node, state) or _is_made(node, state, made_anew)):
             reported.add(key)
-            yield _problem(site, offered, entry, node)
+            yield _pin_problem(processors, entry) if is_pinned else _problem(processors, entry, node)
 
 
-def _problem(site: str, offered: tuple[str, ...], entry: Desired, node: Node) -> Problem:
+def _problem(processors: SiteProcessors, entry: Desired, node: Node) -> Problem:
+    offered = processors.offered
     known = f"It can give {joined(offered, MAX_PROCESSORS)}. Write one of these as `cpu`, or use another site."
     if not offered:
         known = "It chooses the processors of its machines itself. Remove `cpu`, or use another site."
     hint = known if node.cpu.startswith("x86-64") or not offered else did_you_mean(node.cpu, offered, known)
     return Problem(
         summary="The site cannot give this processor",
-        detail=f"{node.name} has the processor {node.cpu}, which site {site} cannot give. {hint}",
+        detail=f"{node.name} has the processor {node.cpu}, which site {processors.site} cannot give. {hint}",
+        where=entry.where,
+    )
+
+
+def _pin_problem(processors: SiteProcessors, entry: Desired) -> Problem:
+    site, offered = processors.site, processors.offered
+    known = f"It can give {joined(offered, MAX_PROCESSORS)}" if offered else "It chooses the processors of its machines itself"
+    own = processors.own_default
+    update = f"pins {own} instead" if own else "removes the pin"
+    return Problem(
+        summary="The site cannot give the processor of the lock file",
+        detail=f"pragmaspec.lock gives new nodes of site {site} the processor {processors.pinned}, which the site cannot give. "
+        f"{known}. `pragmaspec lock --upgrade {site}` {update}; a `cpu` in the spec decides for its nodes alone.",
         where=entry.where,
     )
 

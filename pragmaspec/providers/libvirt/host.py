@@ -9,7 +9,8 @@ from pragmaspec.errors import Problem, SiteError
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.providers.libvirt.connection import Connection
 from pragmaspec.providers.libvirt.domains.kvm_cache import cached_result
-from pragmaspec.providers.libvirt.domains.xml import GuestPlatform, VirtType
+from pragmaspec.providers.libvirt.domains.processor import VirtType
+from pragmaspec.providers.libvirt.domains.xml import GuestPlatform
 from pragmaspec.providers.libvirt.storage_pool import active_pool
 from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.site import LibvirtSite
@@ -36,6 +37,8 @@ class Host:
         """Cache: by the name of a foreign volume, its backing volume in the pool; empty: none."""
         self.domain_files: dict[str, frozenset[str]] = {}
         """Cache: by the UUID of a node's domain, all files of its disks."""
+        self.processors: dict[VirtType, tuple[str, ...]] = {}
+        """Cache: the processors that machines of a type may have, see :mod:`.domains.offered_processors`."""
 
     @property
     def title(self) -> str:

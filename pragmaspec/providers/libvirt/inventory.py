@@ -12,6 +12,7 @@ from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB
 from pragmaspec.providers.libvirt.domains.firmware import offered_firmware
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains
+from pragmaspec.providers.libvirt.domains.offered_processors import offered_processors
 from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_devices import device_inventory
@@ -35,6 +36,7 @@ def take_inventory(host: Host) -> Inventory:
     _, memory_mib, cpus, *_ = handle.getInfo()
     _, disk_bytes, _, disk_free_bytes = host.pool().info()
     volumes = {volume.name(): volume for volume in host.pool().listAllVolumes(0)}
+    processors = offered_processors(host)
     public = _public(host, {network.name: network for network in networks})
     return Inventory(
         identity=identity,
@@ -58,6 +60,8 @@ def take_inventory(host: Host) -> Inventory:
         firmware=offered_firmware(host)[0],
         volumes=tuple(_volume_uses(host, volumes)),
         **device_inventory(host, machines)._asdict(),
+        processors=processors.names,
+        default_processor=processors.default,
     )
 
 

@@ -41,7 +41,6 @@ class PlanLines:
         self._drift = {drift.address: drift.detail for drift in shown_drift}
         self._spec_file = plan.spec_file
         self._sites: Mapping[str, Site] = {planned.site.name: planned.site for planned in plan.sites}
-        self._default_processors = {planned.site.name: planned.default_processor for planned in plan.sites}
         self.images: dict[str, str] = {
             resource.digest: resource.name
             for action in plan.actions
@@ -99,8 +98,7 @@ class PlanLines:
         if isinstance(resource, Allocation):
             return " · ".join((*map(grant_text, resource.public), *map(network_text, resource.networks)))
         if action.verb != "clean":
-            default = self._default_processors.get(resource.site, "")
-            return _node_details(resource, with_disk=False, default_processor=default)
+            return _node_details(resource, with_disk=False)
         kept = (f"keeps volume {name}" for name in resource.volumes if name not in self._removed_volumes)
         return " · ".join((_node_details(resource, with_disk=True), *kept))
 
@@ -162,12 +160,12 @@ def _symbol(entry: ResourceActions, changes: tuple[str, ...]) -> str:
     return "+"
 
 
-def _node_details(node: Node, *, with_disk: bool, default_processor: str = "") -> str:
+def _node_details(node: Node, *, with_disk: bool) -> str:
     private = node.nic("private")
     parts = [flavor_choice_text(node)] if node.flavor and not with_disk else []
     parts += [counted(node.cpus, "cpu"), memory(node.memory_mib)]
-    if not with_disk and node.cpu != default_processor:
-        parts.append(node.cpu)
+    if not with_disk and node.cpu:
+        parts.append(f"cpu {node.cpu}")
     parts += [devices_text(node.devices)] if node.devices else []
     if with_disk:
         parts.append(f"{size(node.disk_bytes)} disk")

@@ -13,9 +13,11 @@ from pragmaspec.images.lock.lock_file import (
     SitePin,
     lock_text,
     read_lock,
+    read_processors,
     read_site_pins,
     remove_from_lock,
     write_lock,
+    write_processors,
     write_site_pins,
 )
 from pragmaspec.images.lock.parse import read_document
@@ -269,3 +271,49 @@ def test_an_image_block_whose_sites_are_no_table_is_refused(tmp_path: Path) -> N
         read_lock(tmp_path)
     assert "u24: at is not a table" in caught.value.problems[0].detail
     assert read_site_pins(tmp_path) == {}
+
+
+# processors of sites
+
+
+def test_processors_of_sites_are_kept_beside_images_and_other_values(tmp_path: Path) -> None:
+    file = tmp_path / LOCK_FILE
+    file.write_text('version = 1\n\n[sites.hall]\nnews = 7\n\n[versions]\nqemu = "7.2"\n')
+    assert read_processors(tmp_path) == {}, "a file of an earlier version is valid"
+    write_lock(tmp_path, "debian-12", BUILT)
+    write_processors(tmp_path, {"lab": "x86-64-v2", "hall": "x86-64-v3"})
+    write_site_pins(tmp_path, {("u24", "lab"): PIN})
+    assert file.read_text().endswith(
+        '[sites.hall]\nnews = 7\nprocessor = "x86-64-v3"\n\n[sites.lab]\nprocessor = "x86-64-v2"\n\n[versions]\nqemu = "7.2"\n'
+    )
+    assert (read_lock(tmp_path), read_site_pins(tmp_path)) == ({"debian-12": BUILT}, {("u24", "lab"): PIN})
+    write_processors(tmp_path, {"lab": "host"}, ["hall", "absent"])
+    assert read_processors(tmp_path) == {"lab": "host"}
+    assert "[sites.hall]\nnews = 7\n" in file.read_text()
+
+
+def test_the_last_pinned_processor_is_removed_with_its_table(tmp_path: Path) -> None:
+    write_processors(tmp_path, {"lab": "x86-64-v2"})
+    file = tmp_path / LOCK_FILE
+    file.write_text(text := f"# edited\n{file.read_text()}")
+    write_processors(tmp_path, {"lab": "x86-64-v2"}, ["absent"])
+    assert file.read_text() == text, "a file that does not change is not touched"
+    write_processors(tmp_path, {}, ["lab"])
+    assert "sites" not in read_document(file).tables
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ('[sites.lab]\n\nprocessor = "no such thing"\n', 4, "site lab: processor is 'no such thing', which is not the name of a"),
+        ("[sites.lab]\nprocessor = 2\n", 3, "site lab: processor is 2, which is not the name of a processor"),
+        ("[sites]\nlab = 7\n", 1, "site lab: it is not a table"),
+    ],
+)
+def test_an_invalid_processor_is_refused_with_its_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    (tmp_path / LOCK_FILE).write_text(f"version = 1\n{text}")
+    with pytest.raises(ImageError) as caught:
+        read_processors(tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.where.line if problem.where else 0, message in problem.detail) == (line, True), problem
+    assert "delete the site's block and plan again" in problem.detail

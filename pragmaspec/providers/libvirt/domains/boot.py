@@ -31,7 +31,7 @@ from pragmaspec.providers.libvirt.domains.redefine import (
     update_live,
 )
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, InterfaceLink, domain_element
-from pragmaspec.providers.libvirt.errors import as_site_error, code_of, kind_of
+from pragmaspec.providers.libvirt.errors import as_site_error, code_of, kind_of, message_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_devices import require_devices
 from pragmaspec.providers.libvirt.images.stage import find_damage
@@ -84,7 +84,7 @@ def _start(host: Host, existing: ExistingDomain | None, config: DomainConfig, re
     create_extra_disks(host, request)
     if existing is None or not existing.saved or request.discard_memory:
         _create_files(host, request)
-    with _kvm_advice(host, request.node.name):
+    with _processor_advice(host, request.node), _kvm_advice(host, request.node.name):
         handle = _redefine(host, existing, config, request)
         remove_discarded_disks(host, request)
         _run(host, handle, request)
@@ -99,6 +99,22 @@ def _run(host: Host, handle: libvirt.virDomain, request: BootRequest) -> None:
     reserve = partial(_reserve_addresses, host, request)
     with after_attach(host, request.mark.uuid, reserve) if _grants(request) else nullcontext():
         _power_on(handle, paused=request.paused)
+
+
+@contextmanager
+def _processor_advice(host: Host, node: Node) -> Iterator[None]:
+    """Add advice where libvirt refuses the processor, which the host could give when the plan was made."""
+    try:
+        yield
+    except (libvirt.libvirtError, SiteError) as error:
+        cause = error if isinstance(error, libvirt.libvirtError) else error.__cause__
+        if not node.cpu or not isinstance(cause, libvirt.libvirtError) or code_of(cause) != libvirt.VIR_ERR_CPU_INCOMPATIBLE:
+            raise
+        raise SiteError(
+            "The site cannot give this processor",
+            f"{node.name} has the processor {node.cpu}, which the hypervisor of {host.title} does not have, or no longer: "
+            f"{message_of(cause)}. Plan again, and write as `cpu` one of those that `pragmaspec list site` shows.",
+        ) from cause
 
 
 @contextmanager

@@ -20,6 +20,10 @@ _OS_DECLARED = frozenset(("type", "kernel", "initrd", "cmdline", "boot", "loader
 _LIVE_PREFIXES = ("link of interface ", "interface ", "memory in use")
 """Prefixes of the names of values that can change while the machine runs."""
 
+CPU_MODEL = "cpu model"
+CPU_FEATURE = "cpu feature "
+"""Prefix of the names of the CPU's features."""
+
 Values = Mapping[str, str]
 """Human-readable values by their human-readable names; without absent ones."""
 
@@ -35,7 +39,8 @@ def declared_values(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
         **{tag: domain.findtext(tag, "") for tag in ("on_poweroff", "on_reboot", "on_crash")},
         **_boot(domain),
         **{f"feature {name}": "on" for name in ("acpi", "apic") if domain.find(f"features/{name}") is not None},
-        **_cpu(domain, whole=True),
+        **_cpu(domain),
+        **_cpu_shape(domain),
         **dict(_disks(domain, whole=True)),
         **dict(_interfaces(domain, macs, whole=True)),
         **dict(_other_devices(domain)),
@@ -51,7 +56,7 @@ def running_values(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
         "virtualisation": domain.get("type", ""),
         "memory in use": _mib(used) if used and used != memory else "",
         **{name: value for name, value in _boot(domain).items() if name in ("kernel", "initrd", "kernel command line")},
-        **_cpu(domain, whole=False),
+        **_cpu(domain),
         **dict(_disks(domain, whole=False)),
         **dict(_interfaces(domain, macs, whole=False)),
     }
@@ -65,7 +70,7 @@ def differences(wanted: Element, defined: Element, active: Element | None) -> It
     """
     macs = own_macs(wanted)
     recorded, has = declared_values(wanted, macs), declared_values(defined, macs)
-    runs_recorded, runs = (running_values(wanted, macs), running_values(active, macs)) if active is not None else ({}, {})
+    runs_recorded, runs = _compared_while_running(wanted, active, macs) if active is not None else ({}, {})
     for name in dict.fromkeys((*recorded, *has, *runs_recorded, *runs)):
         defined_as = _difference(name, recorded, has)
         runs_as = _difference(name, runs_recorded, runs) if active is not None else None
@@ -76,6 +81,19 @@ def differences(wanted: Element, defined: Element, active: Element | None) -> It
             yield Difference(_describe(name, defined_as, " in its definition"))
         if runs_as is not None:
             yield Difference(_describe(name, runs_as, " while it runs"), _repair(name, runs), defined=False)
+
+
+def _compared_while_running(wanted: Element, active: Element, macs: AbstractSet[str]) -> tuple[Values, Values]:
+    """The values that a running machine should have, and has.
+
+    Its XML lists every feature that its CPU has besides those of its model, also those that QEMU adds: compare the required ones.
+    """
+    recorded, has = running_values(wanted, macs), running_values(active, macs)
+    compared = {name for name, value in recorded.items() if not name.startswith(CPU_FEATURE) or value == "require"}
+    return (
+        {name: value for name, value in recorded.items() if name in compared},
+        {name: value for name, value in has.items() if name in compared or not name.startswith(CPU_FEATURE)},
+    )
 
 
 _Pair = tuple[str | None, str | None]
@@ -89,6 +107,8 @@ def _difference(name: str, recorded: Values, has: Values) -> _Pair | None:
         return None
     if name == "machine type" and (name not in recorded or recorded[name] in (has.get(name), _unversioned(has.get(name, "")))):
         return None  # A type includes every version of it; none leaves the choice to libvirt.
+    if name.startswith(CPU_FEATURE) and has.get(CPU_MODEL) != recorded.get(CPU_MODEL):
+        return None  # Another model has other features.
     return (has.get(name), recorded.get(name)) if has.get(name) != recorded.get(name) else None
 
 
@@ -215,25 +235,21 @@ def _device_name(device: Element) -> str:
     return disk_target(device) if device.tag == "disk" else interface_mac(device) or device.tag
 
 
-def _cpu(domain: Element, *, whole: bool) -> dict[str, str]:
-    """The CPU. The XML of a running machine lists every feature of its CPU, none of them declared by pragmaspec: skip them."""
+def _cpu(domain: Element) -> dict[str, str]:
+    """The model of the CPU, or its mode, and its features by their policies."""
     cpu = domain.find("cpu")
     if cpu is None:
         return {}
     model = cpu.findtext("model", "").strip()
     name = model if cpu.get("mode") == "custom" else cpu.get("mode", "") or model
-    if not whole:
-        return {"cpu model": name}
-    features = [f"{each.get('policy', 'require')} {each.get('name')}" for each in cpu.findall("feature")]
-    topology = cpu.find("topology")
-    return {
-        "cpu model": name,
-        "cpu features": ", ".join(sorted(features)),
-        "cpu topology": "/".join(topology.get(part, "1") for part in ("sockets", "cores", "threads"))
-        if topology is not None
-        else "",
-        "numa cells": str(len(cpu.findall("numa/cell")) or ""),
-    }
+    features = sorted((each.get("name", ""), each.get("policy", "require")) for each in cpu.findall("feature"))
+    return {CPU_MODEL: name, **{f"{CPU_FEATURE}{feature}": policy for feature, policy in features}}
+
+
+def _cpu_shape(domain: Element) -> dict[str, str]:
+    topology = domain.find("cpu/topology")
+    parts = () if topology is None else (topology.get(part, "1") for part in ("sockets", "cores", "threads"))
+    return {"cpu topology": "/".join(parts), "numa cells": str(len(domain.findall("cpu/numa/cell")) or "")}
 
 
 def _disks(domain: Element, *, whole: bool) -> Iterator[tuple[str, str]]:

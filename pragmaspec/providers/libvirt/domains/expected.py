@@ -9,13 +9,13 @@ from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.firmware import offered_firmware
+from pragmaspec.providers.libvirt.domains.processor import VirtType
 from pragmaspec.providers.libvirt.domains.xml import (
     DirectKernel,
     DomainConfig,
     ExtraDisk,
     GuestPlatform,
     InterfaceLink,
-    VirtType,
 )
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks.xml import attachment

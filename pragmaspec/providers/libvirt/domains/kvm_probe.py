@@ -16,7 +16,8 @@ import libvirt
 
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains.kvm_cache import KvmResult, cache_result, cached_result
-from pragmaspec.providers.libvirt.domains.xml import GuestPlatform, VirtType
+from pragmaspec.providers.libvirt.domains.processor import VirtType
+from pragmaspec.providers.libvirt.domains.xml import GuestPlatform
 from pragmaspec.providers.libvirt.errors import code_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.xml import to_text

@@ -7,12 +7,10 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.definition import extra_target
 from pragmaspec.providers.libvirt.domains.host_devices import add_host_devices
+from pragmaspec.providers.libvirt.domains.processor import PC, VirtType, processor_element
 from pragmaspec.providers.libvirt.metadata import NAMESPACE, add_domain_owner
 from pragmaspec.providers.libvirt.xml import to_text
 from pragmaspec.resources import STANDARD_MTU, Mark, Node
-
-VirtType = Literal["kvm", "qemu", "test"]
-"""libvirt's ``<domain type>``: KVM, emulation (TCG), or the test driver."""
 
 EMULATED_CPU = "Nehalem"
 """x86-64-v2, the minimum of current distributions. Under TCG it boots as fast as ``qemu64``, which is v1; the additions of
@@ -102,7 +100,7 @@ def domain_element(config: DomainConfig) -> Element:
     _add(features, "acpi")
     if _is_pc(platform):
         _add(features, "apic")
-    _cpu(domain, platform)
+    _cpu(domain, node, platform)
     _clock(domain, platform)
     _add(domain, "on_poweroff", "destroy")
     _add(domain, "on_reboot", "restart")
@@ -118,7 +116,7 @@ def _add(parent: Element, tag: str, content: str | None = None, /, **attributes:
 
 
 def _is_pc(platform: GuestPlatform) -> bool:
-    return platform.arch in ("x86_64", "i686")
+    return platform.arch in PC
 
 
 def _boot(domain: Element, config: DomainConfig) -> None:
@@ -144,8 +142,11 @@ def _boot(domain: Element, config: DomainConfig) -> None:
         _add(os, "cmdline", direct.cmdline)
 
 
-def _cpu(domain: Element, platform: GuestPlatform) -> None:
-    match platform.virt_type:
+def _cpu(domain: Element, node: Node, platform: GuestPlatform) -> None:
+    if node.cpu:
+        domain.append(processor_element(node.cpu, platform.virt_type, platform.arch))
+        return
+    match platform.virt_type:  # As all machines had it before processors were recorded.
         case "kvm":
             # The host's CPU with all its features; check="none" because no single feature is promised.
             _add(domain, "cpu", mode="host-passthrough", check="none")
