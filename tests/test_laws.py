@@ -7,14 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pragmaspec.planning.late.members import LATER
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedDisk, WantedNetwork, WantedPublic
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
-from pragmaspec.site import Flavor, LibvirtSite
+from pragmaspec.site import Flavor, LibvirtSite, SimulatedSite, Site
 from pragmaspec.state_model import Record, State
-from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, nodes, observed, planned, wanted
+from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, in_order, nodes, observed, planned, wanted
 
 SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))
+CLOUDS = tuple(SimulatedSite(name=site.name, late=("macs", "private", "public")) for site in SITES)
+"""The same sites, which choose MACs and addresses."""
 NAMES = ("alpha", "beta", "gamma", "delta")
 IMAGES = ("debian-12", "debian-13")
 VLANS = {name: 100 + index for index, name in enumerate(NAMES)}
@@ -72,17 +75,17 @@ def clusters(draw: Callable[..., object], name: str) -> WantedCluster:
 
 
 @st.composite
-def specs(draw: Callable[..., object]) -> Wanted:
+def specs(draw: Callable[..., object], sites: tuple[Site, ...] = SITES) -> Wanted:
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3))
     version = draw(st.sampled_from(("", "2")))
-    return wanted(*(draw(clusters(name)) for name in names), sites=SITES, images=tuple(image(name, version) for name in IMAGES))
+    return wanted(*(draw(clusters(name)) for name in names), sites=sites, images=tuple(image(name, version) for name in IMAGES))
 
 
 @st.composite
-def states(draw: Callable[..., object]) -> State:
+def states(draw: Callable[..., object], sites: tuple[Site, ...] = SITES) -> State:
     """The state after two applies, the second possibly unfinished."""
     state = EMPTY
-    for spec in draw(st.lists(specs(), max_size=2)):
+    for spec in draw(st.lists(specs(sites), max_size=2)):
         state = applied(planned(spec, state), state)
     broken = draw(st.lists(st.sampled_from(state.records), max_size=3)) if state.records else []
     return state.with_records(replace(record, status=draw(st.sampled_from(("pending", "degraded")))) for record in broken)
@@ -320,3 +323,75 @@ def test_flavors_do_not_depend_on_earlier_specs(before: Wanted, spec: Wanted) ->
         return {node.address: (node.flavor, node.requested, node.cpus, node.memory_mib, node.disk_bytes) for node in nodes}
 
     assert sizes(state) == sizes(anew)
+
+
+@laws
+@given(specs(CLOUDS), states(CLOUDS))
+def test_after_an_apply_at_sites_that_choose_addresses_the_next_plan_is_empty(spec: Wanted, state: State) -> None:
+    after = applied(planned(spec, state), state)
+    again = planned(spec, after)
+    assert (again.actions, again.drift) == ((), ())
+    running = [node for node in after.nodes() if node.running]
+    assert all(nic.mac and nic.address for node in running for nic in node.nics)
+    macs = [nic.mac for node in running for nic in node.nics]
+    assert len(set(macs)) == len(macs)
+
+
+@laws
+@given(specs(CLOUDS), states(CLOUDS))
+def test_the_path_to_a_spec_does_not_matter_where_sites_choose_addresses(spec: Wanted, state: State) -> None:
+    running = {each.name for each in spec.clusters if each.running}
+    reached, made = applied(planned(spec, state), state), applied(planned(spec), EMPTY)
+    assert without_macs(settings_of(reached, running)) == without_macs(settings_of(made, running))
+
+
+def without_macs(settings: dict[str, object]) -> dict[str, object]:
+    """Return ``settings`` without the MACs of nodes, which their sites have chosen."""
+    return {
+        address: (tuple(facts[:3] for facts in found[0]), *found[1:]) if "/node/" in address else found
+        for address, found in settings.items()
+    }
+
+
+@laws
+@given(specs(CLOUDS), states(CLOUDS), st.data())
+def test_an_interrupted_apply_at_sites_that_choose_addresses_converges(spec: Wanted, state: State, data: st.DataObject) -> None:
+    """Any part of the actions is done, in a possible order; the next plan does the rest."""
+    plan = planned(spec, state)
+    done = in_order(plan)[: data.draw(st.integers(0, len(plan.actions)))]
+    partly = applied(replace(plan, actions=tuple(done)), state)
+    after = applied(planned(spec, partly), partly)
+    assert planned(spec, after).empty
+    digests: dict[tuple[str, str], set[str]] = {}
+    for node in after.nodes():
+        if node.running:
+            digests.setdefault((node.site, node.cluster), set()).add(node.peers)
+    assert all(len(known) == 1 and known.isdisjoint(("", LATER)) for known in digests.values())
+
+
+@laws
+@given(specs(CLOUDS), st.sampled_from((("cluster",), ("site",), ("cluster", "site"))))
+def test_a_declared_rename_changes_no_machine_where_sites_choose_addresses(spec: Wanted, kinds: tuple[str, ...]) -> None:
+    before = applied(planned(spec), EMPTY)
+    other = renamed(spec, kinds)
+    plan = planned(other, before)
+    assert {each.verb for each in plan.actions} <= {"update"}
+    after = applied(plan, before)
+    assert planned(other, after).empty
+    macs = sorted(nic.mac for node in before.nodes() for nic in node.nics)
+    assert sorted(nic.mac for node in after.nodes() for nic in node.nics) == macs
+
+
+@laws
+@given(specs(CLOUDS), states(CLOUDS), st.data())
+def test_partial_plans_at_sites_that_choose_addresses_lead_to_the_whole(spec: Wanted, state: State, data: st.DataObject) -> None:
+    whole = planned(spec, state)
+    if whole.empty:
+        return
+    targets = tuple(data.draw(st.lists(st.sampled_from([each.address for each in whole.actions]), max_size=3)))
+    part = planned(spec, state, request=PlanRequest(targets=targets))
+    keys = {each.key for each in part.actions}
+    assert all(key in keys for each in part.actions for key in each.after)
+    partly = applied(part, state)
+    after = applied(planned(spec, partly), partly)
+    assert planned(spec, after).empty

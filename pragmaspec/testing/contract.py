@@ -23,6 +23,7 @@ from pragmaspec.resources import Network
 from pragmaspec.testing.abilities import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.devices import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.identities import *  # noqa: F403 - a part of the contract
+from pragmaspec.testing.late import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.selection import declared_features, features_of, needs
 from pragmaspec.testing.sizes import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.storage import *  # noqa: F403 - a part of the contract

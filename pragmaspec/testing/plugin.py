@@ -21,7 +21,7 @@ from pragmaspec.testing.selection import (
 from pragmaspec.testing.subject import Subject, left_as_found
 
 pytest.register_assert_rewrite(
-    *(f"pragmaspec.testing.{part}" for part in ("abilities", "contract", "identities", "sizes", "storage"))
+    *(f"pragmaspec.testing.{part}" for part in ("abilities", "contract", "devices", "identities", "late", "sizes", "storage"))
 )
 
 _SELECTION = pytest.StashKey[Selection]()

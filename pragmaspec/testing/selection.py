@@ -28,6 +28,9 @@ SITE_FEATURES: Mapping[str, str] = {
     "quotas": "its inventory has quotas",
     "devices": "its inventory has a free device of a host",
     "processors": "its inventory has processors",
+    "late_macs": "its site chooses MACs",
+    "late_private": "its site chooses addresses in private networks",
+    "late_public": "its site chooses public addresses",
     "few_instances": "its quota of instances has at most 8 left",
     "user_data": "its nodes are told by user-data of a limited size, instead of seeds",
 }
@@ -76,6 +79,7 @@ def features_of(subject: Subject) -> set[str]:
         "processors": inventory.processors is not None,
         "few_instances": few,
         "user_data": subject.site.delivery.limit is not None,
+        **{f"late_{value}": value in subject.site.late_values for value in ("macs", "private", "public")},
     }
     abilities = {name for name in Abilities.__dataclass_fields__ if getattr(provider.abilities, name) is not None}
     return abilities | {name for name, present in site.items() if present}

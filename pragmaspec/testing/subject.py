@@ -24,6 +24,7 @@ from pragmaspec.resources import (
     Nic,
     Node,
     NodeDevice,
+    Outputs,
     PublicGrant,
     Resource,
     StagedImage,
@@ -119,7 +120,9 @@ class Subject:
         digits = sha256(f"{self.lineage}{name}".encode()).hexdigest()
         private = self.allocation().private
         address = f"{private.cidr.rpartition('.0/')[0]}.{int(digits[:2], 16) % 200 + 10}"
-        nic = Nic(network="private", mac=f"52:54:00:{digits[:2]}:{digits[2:4]}:{digits[4:6]}", address=address, prefix=16)
+        mac = f"52:54:00:{digits[:2]}:{digits[2:4]}:{digits[4:6]}"
+        late = self.site.late_values
+        nic = Nic(network="private", mac="" if "macs" in late else mac, address="" if "private" in late else address, prefix=16)
         node = Node(
             site=self.site.name,
             cluster="hello",
@@ -187,11 +190,12 @@ class Subject:
         """Stage the image."""
         self.provider.stage(self.stage_request())
 
-    def boot(self, node: Node, generation: int = 0) -> None:
-        """Boot a node, and remember the id of its machine."""
+    def boot(self, node: Node, generation: int = 0) -> Outputs:
+        """Boot a node, remember the id of its machine, and return the outputs."""
         request = self.boot_request(node, generation)
-        outputs = dict(self.provider.boot(request))
-        self.ids[request.mark.uuid] = outputs.get("id", "")
+        outputs = self.provider.boot(request)
+        self.ids[request.mark.uuid] = dict(outputs).get("id", "")
+        return outputs
 
     def prepare(self) -> None:
         """Allocate the cluster and stage its image, as every node requires."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from ipaddress import IPv4Network
+from itertools import count
 
 from msgspec.structs import replace
 
@@ -200,10 +201,12 @@ def _public_outputs(allocation: Allocation, state: State) -> Outputs:
 def _boot_outputs(node: Node, generation: int, allocation: Allocation, state: State) -> Iterator[tuple[str, str]]:
     cidrs = {network.name: IPv4Network(network.cidr, strict=False) for network in allocation.networks}
     taken = {(nic.network, nic.address) for other in state.nodes(node.cluster) for nic in other.nics}
+    macs = {nic.mac for other in state.nodes() for nic in other.nics}
     for nic in node.nics:
         if not nic.mac:
-            digest = sha256(f"{node.address} {generation} {nic.network}".encode()).digest()[:4].hex(":")
-            yield f"mac:{nic.network}", f"fa:16:{digest}"
+            names = (f"{node.address} {generation} {nic.network}{' again' * attempt}" for attempt in count())
+            found = (f"fa:16:{sha256(name.encode()).digest()[:4].hex(':')}" for name in names)
+            yield f"mac:{nic.network}", next(mac for mac in found if mac not in macs)
         if not nic.address:
             hosts = (str(cidrs[nic.network].network_address + offset) for offset in range(100, 255))
             yield f"address:{nic.network}", next(each for each in hosts if (nic.network, each) not in taken)

@@ -63,6 +63,18 @@ def simulated_cloud(request: pytest.FixtureRequest, directory: Path) -> Subject:
     return Subject.at(site, directory, public="192.0.2.10")
 
 
+def simulated_late(request: pytest.FixtureRequest, directory: Path) -> Subject:
+    """A site that chooses MACs and addresses."""
+    site = SimulatedSite(name="late", file=str(directory / "site.jsonl"), late=("macs", "private", "public"))
+    return Subject.at(site, directory, public="192.0.2.10")
+
+
+def simulated_late_tag(request: pytest.FixtureRequest, directory: Path) -> Subject:
+    """The same, where every request creates a machine."""
+    site = SimulatedSite(name=f"late-{uuid4()}", file=":memory:", identity="tag", window_s=60, late=("macs", "private"))
+    return Subject.at(site, directory, public="192.0.2.10")
+
+
 def libvirt_test(request: pytest.FixtureRequest, directory: Path) -> Subject:
     """libvirt's in-process test driver. Its state is shared in this process, so every test cleans up.
 
@@ -81,6 +93,7 @@ def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
 SIMULATED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "processors",
              "public", "site_images", "volume_storage")  # fmt: skip
 CLOUD = ("few_instances", "flavors", "quotas", "user_data")
+LATE = ("late_macs", "late_private")
 LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "paused_boot", "peer_images", "processors",
            "public", "site_images", "storage_refresh", "volume_storage")  # fmt: skip
 
@@ -92,6 +105,8 @@ LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "
         pytest.param(simulated_token, id="simulated-token", marks=has("token", *SIMULATED)),
         pytest.param(simulated_tag, id="simulated-tag", marks=has("tag", *SIMULATED)),
         pytest.param(simulated_cloud, id="simulated-cloud", marks=has("ident", *CLOUD, *SIMULATED)),
+        pytest.param(simulated_late, id="simulated-late", marks=has("ident", "late_public", *LATE, *SIMULATED)),
+        pytest.param(simulated_late_tag, id="simulated-late-tag", marks=has("tag", *LATE, *SIMULATED)),
         pytest.param(libvirt_system, id="libvirt-system", marks=[pytest.mark.hypervisor, has("faithful", *LIBVIRT)]),
         pytest.param(libvirt_test, id="libvirt-test", marks=has(*LIBVIRT)),
     ]
