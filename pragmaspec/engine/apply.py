@@ -240,7 +240,7 @@ class _Run:
         self._report(partial(self._reporter.failed, action, error))
         if action.verb == "boot" and isinstance(action.resource, Node) and action.resource.role == "frontend":
             self._executor.abandon_computes_of(action.resource, f"its frontend {action.resource.name} is not ready")
-        self._skip(self._schedule.skip_after(action), f"{action.key} failed")
+        self._skip(self._schedule.skip_after(action, partial(self._late.is_answered, action)), f"{action.key} failed")
         self._schedule.done(action)
 
     def _stop(self) -> None:

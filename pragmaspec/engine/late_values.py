@@ -32,6 +32,16 @@ class LateValues:
             node = replace(self._recorded(node), peers=self._members_digest(node))
         return action if node is action.resource else replace(action, resource=node)
 
+    def is_answered(self, boot: Action, dependent: Action) -> bool:
+        """True if ``dependent`` only awaits the address of the node of ``boot``, which failed after it had named that.
+
+        So a node that does not become ready does not keep the others from learning the members of their cluster.
+        """
+        node, told = boot.resource, dependent.resource
+        if not isinstance(node, Node) or not isinstance(told, Node) or boot.verb != "boot" or dependent.verb != "update":
+            return False
+        return told.peers == LATER and told.address != node.address and is_known(self._recorded(node))
+
     def _allocation(self, node: Node) -> Allocation:
         """Return the recorded allocation of ``node``'s cluster, of which its guests learn too."""
         planned = self._target.allocation(node)

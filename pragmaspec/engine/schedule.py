@@ -1,10 +1,15 @@
 """The execution order of a plan's actions. Bookkeeping only: nothing is executed here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from graphlib import TopologicalSorter
 
 from pragmaspec.planning.plan import Action
+
+
+def _never(action: Action) -> bool:
+    del action
+    return False
 
 
 class Schedule:
@@ -44,12 +49,18 @@ class Schedule:
         """Skip the actions with ``keys``, which must include all their dependents."""
         self._skipped.update(keys)
 
-    def skip_after(self, action: Action) -> tuple[Action, ...]:
-        """Skip all direct and indirect dependents of a failed ``action``, and return those that were not skipped before."""
+    def skip_after(self, action: Action, needless: Callable[[Action], bool] = _never) -> tuple[Action, ...]:
+        """Skip all direct and indirect dependents of a failed ``action``, and return those that were not skipped before.
+
+        A direct dependent that is ``needless`` to skip has all that it needs from ``action`` nevertheless.
+        """
         found: list[Action] = []
         keys = [action.key]
         while keys:
-            for key in self._dependents.get(keys.pop(), ()):
+            cause = keys.pop()
+            for key in self._dependents.get(cause, ()):
+                if cause == action.key and needless(self._actions[key]):
+                    continue
                 if key not in self._skipped:
                     self._skipped.add(key)
                     found.append(self._actions[key])

@@ -34,7 +34,7 @@ class CloudProvider(SshGuestProvider):
 
     def boot(self, order):
         super().boot(order)
-        number = sorted(self.generations).index(order.mark.address) if order.node.role == "frontend" else 100 + order.node.index
+        number = 1 if order.node.role == "frontend" else 100 + order.node.index
         named = (("address:private", f"10.20.0.{number}"), ("mac:private", f"fa:16:3e:00:00:{number:02x}"))
         return () if self.silent else (*named, ("mac:public", "fa:16:3e:00:01:00"))
 
@@ -46,6 +46,8 @@ class RecordingRemote(SshClient):
         super().__init__(LINEAGE, KEY, folder / "ssh")
         self.probed = []
         self.files = {}
+        self.failed = set()
+        """Nodes whose cloud-init fails."""
         self._lock = threading.Lock()
 
     def answers(self, node, timeout_s=5.0):
@@ -59,7 +61,8 @@ class RecordingRemote(SshClient):
             with tarfile.open(fileobj=io.BytesIO(stdin)) as archive, self._lock:
                 texts = {member.name: archive.extractfile(member).read().decode() for member in archive if member.isfile()}
                 self.files.setdefault(node, []).append(texts)
-        return CommandResult(status=0, stdout=b'{"v1": {"errors": []}}', stderr="")
+        errors = b'["the disk is full"]' if node in self.failed else b"[]"
+        return CommandResult(status=0, stdout=b'{"v1": {"errors": %s}}' % errors, stderr="")
 
 
 @pytest.fixture
@@ -135,6 +138,19 @@ def test_after_a_failed_boot_the_next_apply_updates_every_node(store, remote, tm
     apply(store, provider, remote, tmp_path, spec())
     assert left(store, spec()) == []
     assert len(remote.files) == 3
+
+
+def test_a_node_that_does_not_become_ready_is_told_to_the_others(store, remote, tmp_path):
+    remote.failed.add(COMPUTE)
+    with pytest.raises(ApplyIncompleteError, match="the disk is full") as caught:
+        apply(store, CloudProvider(), remote, tmp_path, spec())
+    assert "update hello-compute-0" in str(caught.value)
+    assert remote.files.keys() == {FRONTEND, "lab/hello/node/hello-compute-1"}
+    assert all("10.20.0.100\t" in sent[-1]["etc/hosts"] for sent in remote.files.values())
+    assert left(store, spec()) == [f"boot {COMPUTE}", f"update {COMPUTE}"]
+    remote.failed.clear()
+    apply(store, CloudProvider(), remote, tmp_path, spec())
+    assert left(store, spec()) == []
 
 
 def test_a_new_node_is_told_to_the_others_once(store, remote, tmp_path):
