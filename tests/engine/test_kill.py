@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite, Overcommit, SimulatedSite, Site
@@ -283,3 +284,16 @@ def test_what_did_not_fit_into_user_data_arrives_despite_a_kill(
     assert len(done["told"]) == 17
     for size, received in done["told"].values():
         assert received if size <= LIMIT else size <= limit
+
+
+@pytest.mark.parametrize("point", ["boot.answered", "assigned", "bound", "boot.ready", "boot.updated", "update.answered"])
+def test_addresses_and_what_did_not_fit_into_user_data_arrive_despite_a_kill(
+    applies: SubprocessApply, home: Path, point: str
+) -> None:
+    """A cloud that chooses addresses itself: the members of the cluster are complete after the last boot."""
+    site = replace(cloud(home), late=("macs", "private", "public"))
+    assert applies.apply(home, site, "told", f"engine.{point}:2:kill") is None
+    done = applies.apply(home, site, "told")
+    check_equal(done)
+    assert done is not None
+    assert [received for _, received in done["told"].values()] == [True] * 17
