@@ -170,7 +170,8 @@ class ProviderCalls:
         if paused:
             self._paused.add(node.address)
         information = self._first_information(action, node, mark)
-        if information.left_out:
+        # A node that is ready before anybody logs in has got everything when it was created: its plan required that.
+        if information.left_out and node.readiness.when != "none":
             self._incomplete.add(node.address)
         return replace(
             self._minimal_boot_request(node, mark),

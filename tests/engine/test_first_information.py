@@ -160,6 +160,14 @@ def test_a_node_without_the_rest_is_not_ready_and_gets_it_from_the_next_apply(st
     assert store.read().record(FRONTEND.address).resource.keys == "k1"
 
 
+def test_a_node_that_is_ready_at_once_is_not_updated(store, tmp_path, remote):
+    """It may be one that boots again in a cluster that has grown, and has everything from its first boot."""
+    remote.refused = {FRONTEND.address}
+    apply(store, SshGuestProvider(), tmp_path, remote, *bring_up(0, readiness=Readiness(when="none")))
+    assert remote.sent == []
+    assert store.read().record(FRONTEND.address).status == "ready"
+
+
 def test_the_rest_needs_a_route(store, tmp_path, remote):
     remote.up = set()
     with pytest.raises(ApplyIncompleteError, match=r"there is no route to it\. Give its frontend a public address"):
