@@ -33,7 +33,8 @@ NOTHING = FirstInformation()
 def first_information(node: Node, mark: Mark, delivery: Delivery, target: TargetState, stack_key: StackKey) -> FirstInformation:
     """Return the information for the boot of ``node``, built from the spec and the state that the apply aims for.
 
-    Raises SpecError if it cannot be represented, and SiteError if the essential part is larger than the site's user-data may be.
+    Its user-data is larger than the site allows if not even the essential part fits. Raises SpecError for a value that cannot be
+    represented.
     """
     cluster, settings = target.cluster(node), target.settings(node)
     if delivery.seed:
@@ -46,10 +47,16 @@ def first_information(node: Node, mark: Mark, delivery: Delivery, target: Target
     from pragmaspec.guest.cloud_init.limited import limited_user_data  # noqa: PLC0415 - few sites need it
 
     found = limited_user_data(node, cluster, settings, stack_key, delivery.user_data_limit)
-    if len(found.content) > delivery.user_data_limit:
-        raise SiteError(
-            "User-data too large for the site",
-            f"{node.name} needs user-data of {len(found.content):,} bytes, and site {node.site} allows "
-            f"{delivery.user_data_limit:,}. Shorten the node's `user_data`, or move large files to the image.",
-        )
     return FirstInformation(user_data=found.content, left_out=found.left_out)
+
+
+def size_error(information: FirstInformation, node: Node, delivery: Delivery) -> SiteError | None:
+    """Return the error of user-data that is larger than the site of ``node`` allows, or None."""
+    limit, size = delivery.user_data_limit, len(information.user_data)
+    if limit is None or size <= limit:
+        return None
+    return SiteError(
+        "User-data too large for the site",
+        f"{node.name} needs user-data of {size:,} bytes, and site {node.site} allows {limit:,}. Shorten the node's `user_data`, "
+        "or move large files to the image.",
+    )

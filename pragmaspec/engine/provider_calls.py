@@ -11,7 +11,7 @@ from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import Clock
 from pragmaspec.delivery import Delivery
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.first_information import NOTHING, FirstInformation, first_information
+from pragmaspec.engine.first_information import NOTHING, FirstInformation, first_information, size_error
 from pragmaspec.engine.guests import Guests, SimulatedGuests, SshGuests
 from pragmaspec.engine.image_sharing import ImageSharing
 from pragmaspec.engine.offline_disks import OfflineOverlays
@@ -197,11 +197,18 @@ class ProviderCalls:
         )
 
     def _first_information(self, action: Action, node: Node, mark: Mark) -> FirstInformation:
-        """Return the information for ``node``; nothing if it keeps the present one, because it cannot be built again."""
+        """Return the information for ``node``; nothing if it keeps the present one, because no other can be built or would fit.
+
+        Raises SiteError if that of a new machine is too large for the site.
+        """
         delivery = self.tools(action).delivery
         if delivery == NO_DELIVERY or (action.before is not None and not self._target.can_build_seed(node)):
             return NOTHING
-        return first_information(node, mark, delivery, self._target, self._context.stack_key)
+        found = first_information(node, mark, delivery, self._target, self._context.stack_key)
+        error = size_error(found, node, delivery)
+        if error is not None and (action.before is None or action.impact == "rebuild"):
+            raise error
+        return found if error is None else NOTHING  # The limit was lowered since the machine was created.
 
     def _overlay_builder(self, node: Node) -> OverlayBuilder | None:
         if node.cloud_init or not self._tools[node.site].delivery.files:

@@ -16,6 +16,7 @@ from pragmaspec.engine.provider_calls import NO_DELIVERY, delivery_to
 from pragmaspec.engine.target_state import TargetState
 from pragmaspec.errors import AccessError, ApplyIncompleteError
 from pragmaspec.guest.cloud_init.seed import seed_files
+from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest
 from pragmaspec.guest.contract.files import HOST_KEY
 from pragmaspec.guest.keys import host_key
 from pragmaspec.planning.plan import PlannedSite
@@ -25,7 +26,7 @@ from pragmaspec.state_model import Record, State
 from tests.engine.fake_provider import KEY, WANTED, FakeProvider, SshGuestProvider, applying, bring_up, plan_for
 from tests.engine.test_guests import COMPUTE, FRONTEND, LocalSshClient
 from tests.state.local_store import LocalStore
-from tests.state.samples import ALLOCATION, IMAGE, LINEAGE
+from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, act
 
 LIMIT = 1500
 """Size of user-data into which not all files of a node fit."""
@@ -180,6 +181,23 @@ def test_too_large_user_data_is_not_sent(store, tmp_path, remote):
     with pytest.raises(ApplyIncompleteError, match=r"and site lab allows 500\. Shorten the node's `user_data`"):
         apply(store, provider, tmp_path, remote, *bring_up(0, readiness=SSH), site=cloud(500))
     assert provider.orders == []
+
+
+def test_an_existing_machine_boots_again_although_the_limit_was_lowered(store, tmp_path, remote):
+    provider = SshGuestProvider()
+    whole = replace(FRONTEND, **digests())
+    boot = replace(act("boot", whole), resource=replace(whole, readiness=SSH))
+    apply(store, provider, tmp_path, remote, act("stage", IMAGE), act("allocate", ALLOCATION), boot, site=cloud(10**6))
+    again = replace(boot, before=boot.resource, impact="reboot")
+    apply(store, provider, tmp_path, remote, again, site=cloud(500))
+    assert [bool(order.user_data) for order in provider.orders] == [True, False]
+    with pytest.raises(ApplyIncompleteError, match="site lab allows 500"):
+        apply(store, provider, tmp_path, remote, replace(again, impact="rebuild", generation=1), site=cloud(500))
+
+
+def digests():
+    """The digests of a node without packages, user-data, keys and users, as in the spec."""
+    return {"first_boot": first_boot_digest(GuestSettings()), "keys": keys_digest(())}
 
 
 def test_an_image_without_cloud_init_gets_files_only_where_they_can_be_written(store, tmp_path, remote):
