@@ -211,6 +211,10 @@ class NodeDevice(Frozen, frozen=True):
     is chosen once the node is to run."""
 
 
+UNCHOSEN = -1
+"""A host CPU of a pinned node that is yet to be chosen."""
+
+
 class Volume(Frozen, frozen=True, tag_field="kind", tag="volume"):
     """A disk that outlives the nodes and the cluster that use it.
 
@@ -281,6 +285,9 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     processors were recorded."""
     devices: tuple[NodeDevice, ...] = ()
     """Devices of the site's hosts, by alias."""
+    pinned: tuple[int, ...] = ()
+    """The host CPU of each virtual CPU, which no other pinned node has; none: its CPUs are not pinned. ``UNCHOSEN``: it is chosen
+    once the node is to run."""
 
     @property
     def address(self) -> str:

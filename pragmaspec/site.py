@@ -151,6 +151,10 @@ class SimulatedHost(Frozen, frozen=True):
     """False: the site does not report it, as clouds do not."""
     uefi: bool = True
     """False: its machines boot with BIOS only."""
+    threads: int = 0
+    """Number of CPUs of each core; 0: machines cannot be pinned to CPUs."""
+    cells: int = 1
+    """Number of NUMA nodes, to which the CPUs belong in equal parts."""
 
 
 class Fault(Frozen, frozen=True):

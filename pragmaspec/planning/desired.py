@@ -15,6 +15,7 @@ from pragmaspec.planning.allocation.allocator import node_name
 from pragmaspec.planning.allocation.device_requests import requested_devices
 from pragmaspec.planning.allocation.flavors import SizeChooser
 from pragmaspec.planning.allocation.node_addresses import NodeAddresses
+from pragmaspec.planning.allocation.pin_requests import requested_cpus
 from pragmaspec.planning.impact import FIELD_IMPACT, node_impact
 from pragmaspec.planning.late.members import members_digest
 from pragmaspec.planning.late.nodes import rebuilt, with_recorded_values
@@ -204,6 +205,8 @@ class _NodeFactory:
             node = replace(node, disks=node_disks(nodes.disks, name, None if group == "frontend" else index))
         if nodes.devices:
             node = replace(node, devices=requested_devices(nodes, recorded))
+        if nodes.pin:
+            node = replace(node, pinned=requested_cpus(node.cpus, recorded))
         return recorded if recorded == node else node
 
     def rebuilt(self, node: Node) -> Node:

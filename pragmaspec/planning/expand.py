@@ -203,6 +203,7 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
         disks=tuple(_disk(each, disk) for each, disk in nodes.disks.items()),
         cpu=nodes.cpu or cluster.cpu or "",
         devices=tuple(sorted(nodes.devices.items())),
+        pin=cluster.pin if nodes.pin is None else nodes.pin,
     )
 
 

@@ -51,6 +51,8 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             disk_bytes=model.host.disk_bytes,
             visible=model.host.visible,
             uefi=model.host.uefi,
+            threads=model.host.threads or 0,
+            cells=model.host.cells,
         ),
         latency_s=model.latency_ms / 1000,
         faults=tuple(_fault(fault) for fault in model.faults),

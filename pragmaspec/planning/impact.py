@@ -18,6 +18,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "cloud_init": "rebuild",  # its files are written before the first boot
     "firmware": "reboot",  # the disk is kept: only an image that supports both can change
     "devices": "reboot",  # another name of the same device has no effect, see below
+    "pinned": "reboot",
     "disks": "reboot",  # attaching and detaching; growing and mounting are live, see below
     "autostart": "live",
     "flavor": "reboot",
@@ -67,6 +68,7 @@ FIELD_LABELS = {
     "memory_mib": "memory",
     "disk_bytes": "disk",
     "devices": "devices",
+    "pinned": "pinned CPUs",
     "disks": "further disks",
     "image": "image",
     "nics": "network interfaces",

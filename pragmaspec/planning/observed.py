@@ -54,11 +54,21 @@ class HostDevice(Frozen, frozen=True):
     """The reason why no machine can have it, as the end of a sentence ("has no IOMMU group"); empty: one can."""
 
 
+class HostCpu(Frozen, frozen=True):
+    """A CPU of a host, as its operating system counts them: a thread of a core."""
+
+    id: int
+    core: int
+    """The smallest ``id`` of the threads of its core."""
+    cell: int = 0
+    """Its NUMA node."""
+
+
 class ExclusiveUse(PoolUse, frozen=True):
-    """A device that one machine has for itself; ``value`` is its address."""
+    """A device or a host CPU that one machine has for itself; ``value`` is its address or number."""
 
     running: bool = True
-    """False: the machine is off, and needs the device to start."""
+    """False: the machine is off, and needs it to start."""
 
 
 QuotaBasis = Literal[
@@ -238,6 +248,10 @@ class Inventory(Frozen, frozen=True):
     """The devices with these names, and those that machines with our marks use, by address."""
     device_uses: tuple[ExclusiveUse, ...] = ()
     """The uses of all devices of hosts, by machines of any owner that are running or off."""
+    host_cpus: tuple[HostCpu, ...] | None = None
+    """The CPUs of the host, to which nodes can be pinned; None: they cannot, or the site has several hosts."""
+    cpu_uses: tuple[ExclusiveUse, ...] = ()
+    """The uses of host CPUs by pinned machines of any owner that are running or off."""
 
 
 Repair = Literal["define", "live", "restart"]

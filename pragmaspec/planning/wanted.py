@@ -100,6 +100,8 @@ class WantedNodes(Frozen, frozen=True):
     """Its processor; empty: the recorded one, or the site's default."""
     devices: tuple[tuple[str, int], ...] = ()
     """Pairs of a device's alias and the number of these devices, by alias."""
+    pin: bool = False
+    """True if each virtual CPU has a host CPU of its own."""
 
     def at(self, index: int) -> "WantedNodes":
         """Return the settings of one node."""

@@ -88,6 +88,7 @@ def _node_json(node: Node) -> JsonObject:
         **fields_json(node, "disks"),
         "cpu": node.cpu or None,
         "devices": [fields_json(device, "alias", "address") for device in node.devices],
+        "pinned": list(node.pinned),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pragmaspec.frozen import Frozen, to_plain
+from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, resource_json
 from pragmaspec.report.plan.differences import devices_text, grant_text
 from pragmaspec.report.style import Style, Tone
@@ -147,6 +148,7 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                     Cell(text=str(node.cpus), right=True),
                     Cell(text=memory(node.memory_mib), right=True),
                     Cell(text=size(node.disk_bytes), right=True),
+                    Cell(text=cpu_ranges(node.pinned)),
                     Cell(text=devices_text(node.devices)),
                     Cell(text=shown(private.address) if private else ""),
                     Cell(text=shown(public.address) if public else ""),
@@ -154,7 +156,7 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                     Cell(text=record.problem.split("\n", 1)[0], tone="danger"),
                 )
             )
-    head = ("node", "status", "flavor", "cpus", "memory", "disk", "devices", "private", "public", "image", "problem")
+    head = ("node", "status", "flavor", "cpus", "memory", "disk", "pinned", "devices", "private", "public", "image", "problem")
     return lines_text(table(head, rows, style))
 
 

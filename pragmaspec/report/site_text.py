@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from pragmaspec.frozen import Frozen, to_plain
 from pragmaspec.planning.allocation.flavors import flavor_order
+from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.planning.allocation.pools import vlan_ranges
 from pragmaspec.planning.allocation.quotas import quota_amount, quota_name
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, Quota
@@ -123,6 +124,9 @@ def _pool_lines(site: Site, inventory: Inventory, style: Style) -> list[str]:
     if inventory.processors:
         named = (f"{each} (default)" if each == inventory.default_processor else each for each in inventory.processors)
         lines += wrap(f"  processors {', '.join(named)}", _PROCESSORS_WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    if inventory.host_cpus is not None:
+        taken = cpu_ranges(tuple({int(use.value) for use in inventory.cpu_uses}))
+        lines.append(f"  cpus that nodes can be pinned to: {len(inventory.host_cpus)}; pinned: {taken or 'none'}")
     lines += (f"  devices {alias}: {_device_numbers(alias, inventory)}" for alias in inventory.device_aliases)
     return [style.safe(line) for line in lines]
 
@@ -177,7 +181,7 @@ def _site_json(view: SiteView) -> JsonObject:
             "flavors": None if inventory.flavors is None else [_flavor_json(each) for each in inventory.flavors],
             "processors": to_plain(inventory.processors),
             "default_processor": inventory.default_processor or None,
-            **fields_json(inventory, "device_aliases", "host_devices", "device_uses"),
+            **fields_json(inventory, "device_aliases", "host_devices", "device_uses", "host_cpus", "cpu_uses"),
             "quotas": [fields_json(each, "kind", "limit", "used", "users") for each in inventory.quotas],
         }
     return document

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pragmaspec.frozen import to_plain
+from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.report.json_forms import JsonObject, fields_json, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
 from pragmaspec.report.plan.differences import devices_text, disk_text, flavor_choice_text, grant_text, network_text
@@ -36,6 +37,14 @@ def show_text(record: Record, images: Mapping[str, str], style: Style, more: Ite
     return lines_text(format_row(row, widths, style) for row in rows)
 
 
+def _host_parts(node: Node) -> Iterator[tuple[str, str]]:
+    """Yield the parts of its host that the node has for itself."""
+    if node.pinned:
+        yield "pinned to", cpu_ranges(node.pinned)
+    if node.devices:
+        yield "devices", devices_text(node.devices)
+
+
 def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "role", f"{node.group_name} {node.index}" if node.role == "compute" else node.role
     if node.flavor:
@@ -43,8 +52,7 @@ def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterat
     yield "cpus", str(node.cpus)
     if node.cpu:
         yield "processor", node.cpu
-    if node.devices:
-        yield "devices", devices_text(node.devices)
+    yield from _host_parts(node)
     yield "memory", memory(node.memory_mib)
     yield "disk", size(node.disk_bytes)
     for disk in node.disks:

@@ -13,6 +13,7 @@ from pragmaspec.planning.late.members import LATER, members_digest
 from pragmaspec.planning.late.values import with_public_address, with_values
 from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.observed import (
+    HostCpu,
     HostDevice,
     Inventory,
     Observations,
@@ -46,6 +47,7 @@ ROOMY = Inventory(
     processors=("host", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "EPYC-Milan"),
     device_aliases=("gpu",),
     host_devices=tuple(HostDevice(address=f"0000:4{index}:00.0", aliases=("gpu",)) for index in range(1, 5)),
+    host_cpus=tuple(HostCpu(id=cpu, core=cpu - cpu % 2, cell=cpu // 8) for cpu in range(16)),
 )
 EMPTY = State(lineage=LINEAGE)
 

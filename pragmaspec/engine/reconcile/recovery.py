@@ -169,4 +169,5 @@ def _request(node: Node) -> tuple[object, ...]:
         node.disks,
         node.devices,
         node.cpu,
+        node.pinned,
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.observed import CapacityUse, Inventory
+from pragmaspec.planning.observed import CapacityUse, ExclusiveUse, Inventory
 from pragmaspec.resources import Node, StagedImage, Volume
 from pragmaspec.site import Site
 from pragmaspec.spec.quantity import format_size
@@ -49,9 +49,11 @@ def shortages(
     volumes = [record.resource for record in state.records if isinstance(record.resource, Volume)]
     volumes = [volume for volume in volumes if volume.site == site.name and volume.address in scope]
     others = [use for use in inventory.holdings if use.lineage != state.lineage or use.address not in scope]
+    others_pinned = [use for use in inventory.cpu_uses if use.lineage != state.lineage or use.address not in scope]
     problems = list(_oversized_nodes(inventory, here, site.name))
     for kind in _KINDS:
-        limit, explanation = _limit(kind, site, inventory)
+        pinned = _pinned_cpus(wanted, others_pinned) if kind.field == "cpus" else 0
+        limit, explanation = _limit(kind, site, inventory, pinned)
         needed, before = _total(wanted, kind), _total((*recorded, *volumes), kind)
         used = sum(getattr(use, kind.field) for use in others)
         if needed > before and used + needed > limit:
@@ -76,15 +78,25 @@ def _largest(here: Iterable[Desired], kind: _Kind) -> Where | None:
     return max(amounts, key=lambda where: amounts[where], default=None)
 
 
-def _limit(kind: _Kind, site: Site, inventory: Inventory) -> tuple[int, str]:
-    """Return the capacity for nodes, and its derivation if it is not the physical capacity."""
+def _pinned_cpus(wanted: Iterable[Node | Volume], others: Iterable[ExclusiveUse]) -> int:
+    """Return the number of host CPUs that running machines have for themselves."""
+    own = sum(len(node.pinned) for node in wanted if isinstance(node, Node) and node.running)
+    return own + len({use.value for use in others if use.running})
+
+
+def _limit(kind: _Kind, site: Site, inventory: Inventory, pinned: int) -> tuple[int, str]:
+    """Return the capacity for nodes, and its derivation if it is not the physical capacity.
+
+    Overcommit does not apply to the ``pinned`` CPUs: other machines get their share of the rest.
+    """
     physical: int = getattr(inventory, kind.field)
     reserved: int = getattr(site.reserve, kind.field, 0)
     factor = {"cpus": site.overcommit.cpus, "memory_mib": site.overcommit.memory, "disk_bytes": site.overcommit.disk}[kind.field]
     parts = [f"{kind.text(physical)} in total"]
     parts += [f"{kind.text(reserved)} reserved for the host"] if reserved else []
+    parts += [f"{kind.text(pinned)} pinned"] if pinned else []
     parts += [f"overcommitted {factor:g} times"] if factor != 1 else []
-    return int((physical - reserved) * factor), f" ({', '.join(parts)})" if len(parts) > 1 else ""
+    return int((physical - reserved - pinned) * factor) + pinned, f" ({', '.join(parts)})" if len(parts) > 1 else ""
 
 
 def _total(resources: Iterable[Node | Volume], kind: _Kind) -> int:

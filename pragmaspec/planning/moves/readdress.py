@@ -79,6 +79,7 @@ def by_recorded_address(inventory: Inventory, state: State, site: str) -> Invent
         cidrs=_readdressed(inventory.cidrs, addresses, state.lineage),
         volumes=_readdressed(inventory.volumes, addresses, state.lineage),
         device_uses=_readdressed(inventory.device_uses, addresses, state.lineage),
+        cpu_uses=_readdressed(inventory.cpu_uses, addresses, state.lineage),
     )
 
 

@@ -89,13 +89,14 @@ class Host:
         return f"{self._pool_facts[1]}/{volume}"
 
     @cached_property
-    def _capabilities(self) -> Element:
+    def capabilities(self) -> Element:
+        """The capabilities of the host and of its hypervisor."""
         return parse(self.handle().getCapabilities())
 
     @cached_property
     def _guests(self) -> tuple[str, tuple[str, ...]]:
         """The guest architecture, and the domain types that libvirt's capabilities offer for it."""
-        root = self._capabilities
+        root = self.capabilities
         own = root.findtext("host/cpu/arch", "x86_64")
         for guest in root.findall("guest"):
             arch = guest.find("arch")
@@ -139,7 +140,7 @@ class Host:
         arch = self._guests[0]
         virt_type = self.virt_type
         board = "q35" if arch == "x86_64" and virt_type != "test" else None
-        models = {model.text for model in self._capabilities.findall("host/secmodel/model")}
+        models = {model.text for model in self.capabilities.findall("host/secmodel/model")}
         return GuestPlatform(virt_type=virt_type, arch=arch, board=board, dac="dac" in models)
 
     def identity(self) -> SiteIdentity:

@@ -28,6 +28,11 @@ _RULES = (
         "QEMU's user cannot use /dev/kvm. On the host: `chgrp kvm /dev/kvm && chmod 660 /dev/kvm`, or load the module (kvm_intel "
         "or kvm_amd); to emulate, write `virt_type: qemu` under the site.",
     ),
+    _rule(
+        r"(?i)controller \w+ for group|cgroup.*(?:not mounted|not available)|cgroup controller",
+        "Pinned CPUs and limits need the control groups cpu, cpuset and memory of the host, which systemd mounts: see "
+        "`mount -t cgroup,cgroup2` there. Or remove `pin`.",
+    ),
     _rule(r"dnsmasq", "The host needs dnsmasq for its networks (Debian: dnsmasq-base). Install it, then apply again."),
     _rule(
         r"(?i)firewall|iptables|nftables",

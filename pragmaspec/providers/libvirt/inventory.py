@@ -15,6 +15,7 @@ from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_dom
 from pragmaspec.providers.libvirt.domains.offered_processors import offered_processors
 from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_cpus import cpu_inventory
 from pragmaspec.providers.libvirt.host_devices import device_inventory
 from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, host_bridge, list_networks, site_mtu
 from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries, entry_holder, leases
@@ -62,6 +63,7 @@ def take_inventory(host: Host) -> Inventory:
         **device_inventory(host, machines)._asdict(),
         processors=processors.names,
         default_processor=processors.default,
+        **cpu_inventory(host, machines)._asdict(),
     )
 
 

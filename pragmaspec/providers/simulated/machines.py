@@ -39,6 +39,8 @@ def definition_of(request: BootRequest) -> str:
         definition = (*definition, "cpu", node.cpu)
     if node.devices:
         definition = (*definition, "devices", device_addresses(node))
+    if node.pinned:
+        definition = (*definition, "pinned", node.pinned)
     return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
@@ -112,6 +114,7 @@ def booted_machine(
         interfaces=interfaces_of(site, node),
         user_data_bytes=kept.user_data_bytes if kept else len(request.user_data),
         received=kept.received if kept else "",
+        pinned=node.pinned,
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)

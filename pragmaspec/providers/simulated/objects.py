@@ -84,6 +84,8 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     """Size of the user-data that it was created with. Its contents are secret, and not stored."""
     received: str = ""
     """Digest of the cluster's members that its guest received last over ssh, where the site limits user-data."""
+    pinned: tuple[int, ...] = ()
+    """The host CPUs that it has for itself, by virtual CPU."""
 
     @property
     def total_disk_bytes(self) -> int:

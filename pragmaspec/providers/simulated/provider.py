@@ -20,7 +20,7 @@ from pragmaspec.providers.base import (
     VolumeStorage,
 )
 from pragmaspec.providers.simulated.claims import claim, new_grant, release_digest, release_grant, release_image
-from pragmaspec.providers.simulated.devices import check_devices
+from pragmaspec.providers.simulated.devices import check_devices, check_pinned
 from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
 from pragmaspec.providers.simulated.late import allocation_outputs, boot_outputs, with_own_values, with_public_addresses
@@ -184,6 +184,7 @@ class SimulatedProvider(
             check_flavor(self._site, before, request.node)
             check_processor(self._site, before, request.node)
             check_devices(world, self._site, before, after)
+            check_pinned(world, self._site, before, after)
             check_capacity(world, self._site, before, after)
             check_machine_quotas(world, self._site, before, after)
             if after != before:

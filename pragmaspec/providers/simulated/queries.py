@@ -17,7 +17,7 @@ from pragmaspec.planning.observed import (
     SiteIdentity,
     StoredImage,
 )
-from pragmaspec.providers.simulated.devices import device_uses, host_devices
+from pragmaspec.providers.simulated.devices import cpu_uses, device_uses, host_cpus, host_devices
 from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, SimulatedVolume, describe_owner
 from pragmaspec.providers.simulated.quotas import site_quotas
 from pragmaspec.providers.simulated.shared_world import in_memory
@@ -73,6 +73,8 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         device_aliases=tuple(alias for alias, _ in site.devices),
         host_devices=host_devices(world, site),
         device_uses=device_uses(world),
+        host_cpus=host_cpus(site),
+        cpu_uses=cpu_uses(world),
     )
 
 

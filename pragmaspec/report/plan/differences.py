@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.planning.late.values import KNOWN_AFTER_APPLY
 from pragmaspec.planning.storage.disks import disk_differences
 from pragmaspec.report.unknown import shown
@@ -101,10 +102,16 @@ def _size(before: Node, after: Node) -> Iterator[str]:
         yield f"processor {before.cpu or 'unnamed'} → {after.cpu or 'unnamed'}"
     if before.devices != after.devices:
         yield f"devices {devices_text(before.devices) or 'none'} → {devices_text(after.devices) or 'none'}"
+    if before.pinned != after.pinned:
+        yield f"pinned to {_cpus(before)} → {_cpus(after)}"
     if before.memory_mib != after.memory_mib:
         yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
     if before.disk_bytes != after.disk_bytes:
         yield f"disk {size_change(before.disk_bytes, after.disk_bytes)}"
+
+
+def _cpus(node: Node) -> str:
+    return cpu_ranges(node.pinned) or "none"
 
 
 def disk_text(disk: Disk) -> str:

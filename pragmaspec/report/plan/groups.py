@@ -154,5 +154,6 @@ def _node_appearance(node: Node) -> object:
         node.requested,
         node.cpu,
         tuple(device.alias for device in node.devices),
+        len(node.pinned),
         tuple(replace(disk, volume=str(bool(disk.volume))) for disk in node.disks),
     )

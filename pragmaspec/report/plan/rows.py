@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pragmaspec.errors import Where
 from pragmaspec.planning.actions import ALREADY_STAGED, OBVIOUS_REASONS
+from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import changed_fields_text
 from pragmaspec.planning.late.members import MEMBERS_LATER
@@ -166,6 +167,7 @@ def _node_details(node: Node, *, with_disk: bool) -> str:
     parts += [counted(node.cpus, "cpu"), memory(node.memory_mib)]
     if not with_disk and node.cpu:
         parts.append(f"cpu {node.cpu}")
+    parts += [f"pinned to {cpu_ranges(node.pinned)}"] if node.pinned else []
     parts += [devices_text(node.devices)] if node.devices else []
     if with_disk:
         parts.append(f"{size(node.disk_bytes)} disk")

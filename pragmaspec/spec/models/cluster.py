@@ -104,6 +104,12 @@ class RoleModel(Model):
         examples=[{"gpu": 1}],
         json_schema_extra={"additionalProperties": False},
     )
+    pin: Annotated[bool | None, boolean()] = Field(
+        default=None,
+        description="If true, each virtual CPU has a host CPU of its own, which no other pinned node uses. Default: the "
+        "cluster's.",
+        examples=[True],
+    )
     flavor: Annotated[str | None, text(FLAVOR_PATTERN, "write the name of a flavor of the site, such as m1.small")] = Field(
         default=None,
         description="Name of a flavor, at sites that offer flavors. Default: the smallest that has `cpus`, `memory` and `disk`. "
@@ -229,6 +235,12 @@ class ClusterModel(Model):
         description="Processor of its nodes, unless they have their own: `host`, a level (`x86-64`, `x86-64-v2`, `x86-64-v3`, "
         "`x86-64-v4`), or a model of the site. Default: a level that the site chooses for new nodes; others keep theirs.",
         examples=["x86-64-v3", "host"],
+    )
+    pin: Annotated[bool, boolean()] = Field(
+        default=False,
+        description="If true, each virtual CPU of its nodes has a host CPU of its own, which no other pinned node uses, for "
+        "measurements.",
+        examples=[True],
     )
     frontend: FrontendModel = Field(
         default_factory=FrontendModel, description="The node for user logins.", examples=[{"cpus": 2, "memory": "2 GiB"}]

@@ -235,6 +235,14 @@ class SimulatedHostModel(Model):
     uefi: Annotated[bool, boolean()] = Field(
         default=True, description="If false, machines boot with BIOS only.", examples=[False]
     )
+    threads: Annotated[int | None, integer(1, 8)] = Field(
+        default=None,
+        description="Number of CPUs of each core, if nodes can be pinned to CPUs. Default: nodes cannot be pinned.",
+        examples=[2],
+    )
+    cells: Annotated[int, integer(1, 64)] = Field(
+        default=1, description="Number of NUMA nodes, to which the CPUs belong in equal parts.", examples=[2]
+    )
 
 
 class FlavorModel(Model):

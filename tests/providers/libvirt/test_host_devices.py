@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
-from pragmaspec.planning.observed import HostDevice
+from pragmaspec.planning.observed import HostDevice, ObservedNode
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.host_devices import host_device, used_devices
 from pragmaspec.providers.libvirt.errors import as_site_error
 from pragmaspec.providers.libvirt.host_devices import GONE, NO_IOMMU
-from pragmaspec.resources import NodeDevice
+from pragmaspec.resources import Node, NodeDevice
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state_model import Record, State
 from pragmaspec.testing.subject import Subject
@@ -64,12 +64,17 @@ def attach_by_hand(stack: Subject, bus: str) -> None:
     host_of(stack).handle().defineXML(changed)
 
 
-def recorded(stack: Subject, *devices: NodeDevice):
-    """Return the observed node, compared with a record of ``devices``."""
-    records = [Record(resource=each, status="ready") for each in (stack.allocation(), stack.image, stack.node(devices=devices))]
+def recorded_node(stack: Subject, node: Node) -> ObservedNode:
+    """Return the observed machine, compared with the record of ``node``."""
+    records = [Record(resource=each, status="ready") for each in (stack.allocation(), stack.image, node)]
     state = State(lineage=stack.lineage).with_records(records)
     (seen,) = stack.provider.observe(stack.lineage, state).nodes
     return seen
+
+
+def recorded(stack: Subject, *devices: NodeDevice) -> ObservedNode:
+    """Return the observed machine, compared with a record of ``devices``."""
+    return recorded_node(stack, stack.node(devices=devices))
 
 
 def test_the_inventory_lists_the_devices_that_the_site_names(stack):

@@ -63,6 +63,11 @@ def test_devices() -> None:
     assert _node(devices=(gpu, given, replace(given, alias="nic"))) == ("devices none → gpu 0000:41:00.0, 1 gpu, 1 nic",)
 
 
+def test_pinned_cpus() -> None:
+    assert _node(pinned=(2, 3, 4, 8)) == ("pinned to none → 2-4,8",)
+    assert differences(replace(FRONTEND, pinned=(2,)), FRONTEND, {}) == ("pinned to 2 → none",)
+
+
 def test_disks() -> None:
     scratch = Disk(name="scratch", size_bytes=100 * 2**30, mount="/scratch")
     before = replace(FRONTEND, disks=(scratch,))
@@ -161,5 +166,17 @@ def test_every_changeable_field_of_a_node_is_covered() -> None:
         "keys",
         "peers",
     }
-    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested", "disks", "users", "cpu", "devices"}
+    covered |= {
+        "cloud_init",
+        "firmware",
+        "autostart",
+        "machinefile",
+        "flavor",
+        "requested",
+        "disks",
+        "users",
+        "cpu",
+        "devices",
+        "pinned",
+    }
     assert covered | {"site", "cluster", "name", "role", "group", "index"} == set(Node.__struct_fields__)

@@ -19,6 +19,7 @@ from pragmaspec.providers.libvirt.domains.definition import (
     source_of,
 )
 from pragmaspec.providers.libvirt.domains.host_devices import is_own_host_device, used_devices
+from pragmaspec.providers.libvirt.domains.pinning import add_section, is_pinned, manual_part
 from pragmaspec.providers.libvirt.metadata import is_owner
 
 _SIZE = frozenset(("memory", "currentMemory", "maxMemory", "vcpu", "cpu"))
@@ -62,7 +63,8 @@ def with_additions(wanted: Element, found: Element) -> Element:
             devices.append(deepcopy(device))
     for declared, existing in _own_devices(domain, found):
         declared.extend(deepcopy(each) for each in _extras(existing))
-    domain.extend(deepcopy(section) for section in _sections(found))
+    for section in _sections(wanted, found):
+        add_section(domain, section)
     features = domain.find("features")
     for feature in _features(found):
         features = SubElement(domain, "features") if features is None else features
@@ -79,7 +81,9 @@ def _describe_additions(wanted: Element, found: Element, *, sections: bool = Tru
             name = f"disk {disk_target(existing)}" if existing.tag == "disk" else f"interface {interface_mac(existing)}"
             yield f"{extra.tag} of {name}"
     if sections:
-        yield from (f"section {_local_name(section.tag)}" for section in _sections(found) if section.tag not in _UNREPORTED)
+        yield from (
+            f"section {_local_name(section.tag)}" for section in _sections(wanted, found) if section.tag not in _UNREPORTED
+        )
         yield from (f"feature {feature.tag}" for feature in _features(found))
 
 
@@ -151,11 +155,13 @@ def _extras(device: Element) -> list[Element]:
     return [child for child in device if child.tag not in declared]
 
 
-def _sections(found: Element) -> list[Element]:
+def _sections(wanted: Element, found: Element) -> list[Element]:
+    pinned = is_pinned(wanted) or is_pinned(found)
     return [
-        section
+        part
         for section in found
-        if section.tag not in _DECLARED | _EVENTS | _DERIVED
+        if (part := manual_part(section, pinned=pinned)) is not None
+        and section.tag not in _DECLARED | _EVENTS | _DERIVED
         and not (section.tag == "seclabel" and section.get("type") == "dynamic")
     ]
 

@@ -33,6 +33,7 @@ from pragmaspec.providers.libvirt.domains.redefine import (
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, InterfaceLink, domain_element
 from pragmaspec.providers.libvirt.errors import as_site_error, code_of, kind_of, message_of
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_cpus import require_cpus
 from pragmaspec.providers.libvirt.host_devices import require_devices
 from pragmaspec.providers.libvirt.images.stage import find_damage
 from pragmaspec.providers.libvirt.networks.networks import find_network, require_bridge
@@ -68,6 +69,7 @@ def check_boot(host: Host, request: BootRequest) -> None:
     _require_image(host, request.image)
     require_volumes(host, request)
     require_devices(host, request.node, request.mark)
+    require_cpus(host, request.node, request.mark)
     links = [(nic.network, interface_link(request, nic)) for nic in request.node.nics]
     _require_networks(host, request.node, [link for _, link in links])
     for name, link in links:

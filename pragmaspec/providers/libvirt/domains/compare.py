@@ -9,9 +9,11 @@ from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB, differe
 from pragmaspec.providers.libvirt.domains.disk_chain import extra_layers, layers, own_chain, snapshot_files
 from pragmaspec.providers.libvirt.domains.host_devices import device_differences
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, cpus
+from pragmaspec.providers.libvirt.domains.pinning import pin_differences
 from pragmaspec.providers.libvirt.domains.power_states import BOOTING, BY_USER, status_of
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_cpus import vanished_cpus
 from pragmaspec.providers.libvirt.host_devices import vanished_devices
 from pragmaspec.providers.libvirt.metadata import domain_owner
 from pragmaspec.providers.libvirt.xml import parse
@@ -43,6 +45,8 @@ def compare_domain(host: Host, domain: ObservedDomain, config: DomainConfig) -> 
             *differences(wanted, domain.definition, domain.memory if domain.active is None else domain.active),
             *device_differences(wanted, domain.definition, domain.memory if domain.active is None else domain.active),
             *vanished_devices(host, config.node),
+            *pin_differences(wanted, domain.definition, domain.memory if domain.active is None else domain.active),
+            *vanished_cpus(host, config.node),
             *_other_differences(domain, config, defined, active),
             *_saved_size_difference(domain, config),
         ),

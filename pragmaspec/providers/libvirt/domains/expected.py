@@ -18,6 +18,7 @@ from pragmaspec.providers.libvirt.domains.xml import (
     InterfaceLink,
 )
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_cpus import pin_of
 from pragmaspec.providers.libvirt.networks.xml import attachment
 from pragmaspec.resources import Allocation, Mark, Nic, Node, StagedImage
 from pragmaspec.state_model import Record, State
@@ -79,6 +80,7 @@ def domain_config(host: Host, request: BootRequest, virt_type: VirtType) -> Doma
         links=tuple(interface_link(request, nic) for nic in node.nics),
         direct=_direct(image, image_paths),
         extra_disks=tuple(_extra_disks(host, request)),
+        pin=pin_of(host, node),
         nvram=host.path(names.nvram_volume(node.name, mark)) if node.firmware == "uefi" else "",
     )
 

@@ -17,6 +17,7 @@ from pragmaspec.providers.libvirt.domains.definition import interface_mac, memor
 from pragmaspec.providers.libvirt.domains.disk_chain import snapshot_files
 from pragmaspec.providers.libvirt.domains.files import find_node_files
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, OwnDomain, observe_domain
+from pragmaspec.providers.libvirt.domains.pinning import pin_live
 from pragmaspec.providers.libvirt.domains.power import force_off
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
 from pragmaspec.providers.libvirt.errors import ignoring
@@ -101,7 +102,7 @@ def redefinition(existing: ExistingDomain, config: DomainConfig) -> Element:
 
 
 def update_live(existing: ExistingDomain, config: DomainConfig) -> None:
-    """Change what can be changed while the machine runs: the networks of its interfaces, and its memory in use."""
+    """Change what can be changed while the machine runs: the networks of its interfaces, its memory in use, and pinned CPUs."""
     active = existing.domain.active
     if active is None or not any(each.repair == "live" for each in existing.comparison.differences):
         return
@@ -116,6 +117,7 @@ def update_live(existing: ExistingDomain, config: DomainConfig) -> None:
             handle.updateDeviceFlags(_reattached(interface, own), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     if "memory in use" in found_values:
         handle.setMemoryFlags(memory_kib(active.find("memory")), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    pin_live(handle, wanted, active)
 
 
 def _reattached(interface: Element, wanted: Element) -> str:

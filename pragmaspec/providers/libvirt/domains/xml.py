@@ -7,6 +7,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.definition import extra_target
 from pragmaspec.providers.libvirt.domains.host_devices import add_host_devices
+from pragmaspec.providers.libvirt.domains.pinning import CpuPin, add_pin
 from pragmaspec.providers.libvirt.domains.processor import PC, VirtType, processor_element
 from pragmaspec.providers.libvirt.metadata import NAMESPACE, add_domain_owner
 from pragmaspec.providers.libvirt.xml import to_text
@@ -73,6 +74,7 @@ class DomainConfig(Frozen, frozen=True):
     nvram: str = ""
     """The file of the UEFI firmware's variables; libvirt creates it."""
     extra_disks: tuple[ExtraDisk, ...] = ()
+    pin: CpuPin | None = None
 
     @property
     def boots_with_uefi(self) -> bool:
@@ -106,6 +108,8 @@ def domain_element(config: DomainConfig) -> Element:
     _add(domain, "on_reboot", "restart")
     _add(domain, "on_crash", "destroy")
     _devices(domain, config)
+    if config.pin is not None:
+        add_pin(domain, config.pin)
     return domain
 
 
