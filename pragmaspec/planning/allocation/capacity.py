@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import CapacityUse, ExclusiveUse, Inventory
-from pragmaspec.resources import Node, StagedImage, Volume
+from pragmaspec.resources import UNCHOSEN, Node, StagedImage, Volume
 from pragmaspec.site import Site
 from pragmaspec.spec.quantity import format_size
 from pragmaspec.state_model import State
@@ -80,8 +80,8 @@ def _largest(here: Iterable[Desired], kind: _Kind) -> Where | None:
 
 def _pinned_cpus(wanted: Iterable[Node | Volume], others: Iterable[ExclusiveUse]) -> int:
     """Return the number of host CPUs that running machines have for themselves."""
-    own = sum(len(node.pinned) for node in wanted if isinstance(node, Node) and node.running)
-    return own + len({use.value for use in others if use.running})
+    own = {cpu for node in wanted if isinstance(node, Node) and node.running for cpu in node.pinned if cpu != UNCHOSEN}
+    return len(own) + len({use.value for use in others if use.running})
 
 
 def _limit(kind: _Kind, site: Site, inventory: Inventory, pinned: int) -> tuple[int, str]:
@@ -96,7 +96,7 @@ def _limit(kind: _Kind, site: Site, inventory: Inventory, pinned: int) -> tuple[
     parts += [f"{kind.text(reserved)} reserved for the host"] if reserved else []
     parts += [f"{kind.text(pinned)} pinned"] if pinned else []
     parts += [f"overcommitted {factor:g} times"] if factor != 1 else []
-    return int((physical - reserved - pinned) * factor) + pinned, f" ({', '.join(parts)})" if len(parts) > 1 else ""
+    return int(max(0, physical - reserved - pinned) * factor) + pinned, f" ({', '.join(parts)})" if len(parts) > 1 else ""
 
 
 def _total(resources: Iterable[Node | Volume], kind: _Kind) -> int:

@@ -29,6 +29,7 @@ DISK = "/srv/vm/a-frontend.3f9a1c2b.qcow2"
         ("cannot open directory '/srv/vm': No such file or directory", "mkdir -p"),
         ("cannot open directory '/srv/vm': Not a directory", "is not a directory"),
         ("Could not access KVM kernel module: Permission denied", "virt_type: qemu"),
+        ("Failed to create v1 controller cpu for group: No such file or directory", "control groups cpu, cpuset and memory"),
         ("Cannot check dnsmasq binary /usr/sbin/dnsmasq: No such file or directory", "dnsmasq-base"),
         ("internal error: Failed to apply firewall rules /usr/sbin/iptables -w", "Install iptables"),
         ("internal error: Network is already in use by interface eth0", "net-edit"),

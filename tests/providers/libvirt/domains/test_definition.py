@@ -69,8 +69,6 @@ def test_differences_match_the_golden_file(case, golden):
         "uefi-chosen-by-libvirt",
         "uefi-loader-named",
     ],
-    "case",
-    ["compute-on-host-bridges", "devices", "kvm-disk-boot", "pinned", "uefi-chosen-by-libvirt", "uefi-loader-named"],
 )
 def test_libvirts_version_of_a_definition_does_not_differ(case, real_virsh):
     config = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainConfig)
