@@ -23,12 +23,9 @@ from pragmaspec.planning.actions import (
 )
 from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.allocation.capacity import shortages
-from pragmaspec.planning.allocation.device_requests import lacks_devices
-from pragmaspec.planning.allocation.devices import DeviceChooser
 from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
 from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
-from pragmaspec.planning.allocation.pin_requests import lacks_host_cpus
-from pragmaspec.planning.allocation.pinning import CpuChooser
+from pragmaspec.planning.allocation.host_parts import HostPartsChooser, lacks_host_parts
 from pragmaspec.planning.allocation.processors import processor_problems, site_processors, with_default_processors
 from pragmaspec.planning.allocation.quotas import quota_shortages
 from pragmaspec.planning.delivery import delivery_problems
@@ -217,9 +214,8 @@ class _Target:
         )
         self._replaced = replaced_nodes(self._state, request)
         self._made_anew = refreshed.gone | refreshed.never_created | self._replaced
-        self._devices: dict[str, DeviceChooser] = {}
         self._recorded = recorded_clusters(self._state, self._replaced, self._made_anew)
-        self._cpus: dict[str, CpuChooser] = {}
+        self._host_parts = HostPartsChooser(wanted, self._clusters, inventories, self._state)
         self._desired: list[Desired] = []
         self._processors = site_processors(wanted, inventories)
         self._defaulted: dict[str, str] = {}
@@ -241,8 +237,7 @@ class _Target:
             if wanted.cluster(name) is None:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
         self._desired, self._defaulted = with_default_processors(self._desired, self._processors, state, self._made_anew)
-        self._choose_devices()
-        self._choose_cpus()
+        self._desired = self._host_parts.chosen(self._desired)
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
         self._problems += unsupported_disk_problems(self._desired, wanted.sites)
@@ -257,20 +252,6 @@ class _Target:
             raise PlanError.of(self._problems)
         chosen = {site: self._processors[site].default for site in self._defaulted.values()}
         return _TargetState(self._desired, scope, self._pending, self._replaced, chosen)
-
-    def _choose_devices(self) -> None:
-        if any(nodes.devices for cluster in self._clusters for _, named in cluster.sets for nodes in named.variants):
-            for site, inventory in self._inventories.items():
-                self._devices[site] = DeviceChooser(site, inventory, self._state)
-                self._desired = self._devices[site].chosen(self._desired)
-
-    def _choose_cpus(self) -> None:
-        if any(nodes.pin for cluster in self._clusters for _, named in cluster.sets for nodes in named.variants):
-            for site in self._wanted.sites:
-                inventory = self._inventories.get(site.name)
-                if inventory is not None:
-                    self._cpus[site.name] = CpuChooser(site, inventory, self._state)
-                    self._desired = self._cpus[site.name].chosen(self._desired)
 
     def _allocators(self) -> dict[str, Allocator]:
         return {
@@ -327,10 +308,7 @@ class _Target:
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
                 selected = selected_addresses(self._resources(), known, self._request)
                 self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, selected)
-                if site.name in self._devices:
-                    self._problems += self._devices[site.name].problems(selected)
-                if site.name in self._cpus:
-                    self._problems += self._cpus[site.name].problems(selected)
+                self._problems += self._host_parts.problems(site.name, selected)
 
     def _delivery_problems(self, site: Site, scope: Container[str]) -> Iterator[Problem]:
         known = scope if scope is not EVERYTHING else self._known_addresses()
@@ -486,9 +464,7 @@ def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> boo
     disk_bytes = nodes.disk_bytes or image.virtual_size_bytes
     if nodes.disks and needs_more_disks(nodes.disks, node):
         return True
-    if nodes.cpu not in ("", node.cpu) or (nodes.devices and lacks_devices(nodes, node)):
-        return running
-    if nodes.pin and lacks_host_cpus(node.cpus if node.flavor else nodes.cpus, node):
+    if nodes.cpu not in ("", node.cpu) or ((nodes.devices or nodes.pin) and lacks_host_parts(nodes, node)):
         return running
     starts = running and (not node.running or image.firmware != node.firmware)
     if node.flavor or nodes.flavor:
