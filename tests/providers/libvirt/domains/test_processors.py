@@ -30,7 +30,7 @@ class Answering(Host):
         self._answers = answers
         self.__dict__["_guests"] = (arch, ("qemu", "kvm"))
         self.__dict__["_pool_facts"] = (SITE_ID, "/var/lib/libvirt/images")
-        self.__dict__["_capabilities"] = Element("capabilities")
+        self.__dict__["capabilities"] = Element("capabilities")
 
     def handle(self):
         return self
