@@ -72,6 +72,13 @@ def test_bound_records_the_outputs():
     assert _after(_intent("boot"), Bound(op="1", outputs=(("uuid", "v"),))) == replace(BEGUN, outputs=(("uuid", "v"),))
 
 
+def test_values_that_the_site_has_chosen_are_recorded_with_the_answer():
+    named = (("address:private", "10.22.0.99"), ("mac:private", "fa:16:3e:00:00:01"), ("uuid", "v"))
+    nics = tuple(replace(nic, mac="fa:16:3e:00:00:01", address="10.22.0.99") for nic in BEGUN.resource.nics)
+    recorded = replace(BEGUN, resource=replace(BEGUN.resource, nics=nics), outputs=(("uuid", "v"),))
+    assert _after(_intent("boot"), Bound(op="1", outputs=named)) == recorded
+
+
 def test_a_failure_keeps_the_record_pending_with_its_problem():
     failed = _after(_intent("boot"), Failed(op="1", problem="no room"))
     assert failed == replace(BEGUN, problem="no room")

@@ -4,10 +4,11 @@ from msgspec.structs import replace
 
 from pragmaspec.guest.contract.cluster import peers_digest
 from pragmaspec.planning.late.members import LATER, MEMBERS_LATER
+from pragmaspec.planning.observed import ObservedInterface
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Node
 from pragmaspec.site import LateValue, SimulatedSite
-from tests.planning.builders import EMPTY, applied, cluster, nodes, planned, wanted
+from tests.planning.builders import EMPTY, applied, cluster, nodes, observed, planned, wanted
 
 ALL: tuple[LateValue, ...] = ("macs", "private", "public")
 CLOUD = SimulatedSite(name="cloud", late=ALL)
@@ -91,3 +92,16 @@ def test_a_site_that_chooses_addresses_gives_the_route_too() -> None:
     macs = wanted(cluster(site="cloud"), sites=(SimulatedSite(name="cloud", late=("macs",)),))
     (nic,) = next(each.resource.nics for each in planned(macs).actions if each.key.endswith("hello-compute-0"))
     assert (nic.mac, nic.address, nic.gateway) == ("", "10.20.0.10", "10.20.0.1")
+
+
+def test_a_changed_address_is_recorded_and_told_to_every_member() -> None:
+    before = applied(planned(spec()), EMPTY)
+    moved = (ObservedInterface(network="private", address="10.20.0.77"),)
+    seen = observed(before, "cloud")
+    found = tuple(replace(each, interfaces=moved) if each.address.endswith("compute-1") else each for each in seen.nodes)
+    plan = planned(spec(), before, observations={"cloud": replace(seen, nodes=found)})
+    assert [action.verb for action in plan.actions] == ["update"] * 3
+    after = applied(plan, before)
+    assert after.record("cloud/hello/node/hello-compute-1").resource.nic("private").address == "10.20.0.77"
+    assert len({node.peers for node in after.nodes()}) == 1
+    assert planned(spec(), after).empty
