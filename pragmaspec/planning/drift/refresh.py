@@ -177,7 +177,7 @@ class _SiteComparison:
                 volumes=machine.volumes,
                 interfaces=machine.interfaces,
             )
-            and not moved_interfaces(node, machine.interfaces)
+            and not (machine.interfaces and moved_interfaces(node, machine.interfaces))
         )
 
     def _compare_resource(self, record: Record, machine: ObservedNode | None) -> tuple[Drift | None, Record]:
