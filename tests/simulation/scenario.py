@@ -53,6 +53,8 @@ FLAVORS = (
 QUOTAS = (("instances", 1000), ("cores", 4000), ("networks", 100), ("addresses", 100))
 """Never short: the simulation checks that their use is counted rightly."""
 
+USER_DATA_LIMIT = 2400
+"""Too small for all that a frontend needs, large enough for its essential part."""
 
 LATE: tuple[tuple[LateValue, ...], ...] = ((), (), ("macs", "private", "public"), (), ("public",), ("macs",), ("macs", "private"))
 """The values that the site chooses, by seed."""
@@ -144,6 +146,7 @@ class Scenario:
                 public=PublicNetwork(network="public", addresses=("192.0.2.10-192.0.2.60",)),
                 flavors=FLAVORS if seed % 4 == 1 else None,
                 quotas=QUOTAS,
+                user_data_limit=USER_DATA_LIMIT if seed % 16 == 5 else None,
                 late=LATE[seed % len(LATE)],
             )
             for name in names
@@ -294,12 +297,23 @@ class Scenario:
                     raise InvariantError(f"{record} is not {obj}")
                 self._check_disks(resource, obj)
                 self._check_addresses(resource, obj)
+                self._check_told(resource, obj)
             if isinstance(resource, Volume) and isinstance(obj, SimulatedVolume) and resource.size_bytes != obj.size_bytes:
                 raise InvariantError(f"{record} is not {obj}")
             if isinstance(resource, Allocation) and isinstance(obj, Grant):
                 vlans = {network.vlan for network in resource.networks}
                 if vlans != {network.vlan for network in obj.networks} or obj.public != tuple(p.address for p in resource.public):
                     raise InvariantError(f"{record} is not {obj}")
+
+    def _check_told(self, node: Node, machine: SimulatedMachine) -> None:
+        """A frontend, for which the site's user-data is too small, has received the members of its cluster over ssh."""
+        limit = self.sites[0].user_data_limit
+        if limit is None:
+            return
+        if not 0 < machine.user_data_bytes <= limit:
+            raise InvariantError(f"{machine.address} has user-data of {machine.user_data_bytes} bytes")
+        if node.running and node.role == "frontend" and machine.received != node.peers:
+            raise InvariantError(f"{machine.address} has not received its members")
 
     def _check_addresses(self, node: Node, machine: SimulatedMachine) -> None:
         """The recorded interfaces of a running node are known, and have the values that the site has chosen for the machine."""

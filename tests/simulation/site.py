@@ -122,6 +122,9 @@ class FaultySite:
     def guest_stage(self, node: Node, mark: Mark) -> str:
         return self._real.guest_stage(node, mark)
 
+    def guest_updated(self, node: Node, mark: Mark) -> None:
+        self._real.guest_updated(node, mark)
+
     def close(self) -> None:
         pass
 

@@ -46,9 +46,14 @@ class SpecEditor:
             spec_sha256=f"{self._edits:064x}",
             sites=self._sites,
             images=(self._image,),
-            clusters=tuple(self._clusters.values()),
+            clusters=tuple(self._reachable(cluster) for cluster in self._clusters.values()),
             moves=tuple(self._moves),
         )
+
+    def _reachable(self, cluster: WantedCluster) -> WantedCluster:
+        """Return ``cluster`` with a public address where nodes get a part of what they need over ssh."""
+        limited = any(site.delivery.limit is not None for site in self._sites)
+        return replace(cluster, public=WantedPublic()) if limited else cluster
 
     def edit(self) -> None:
         """Make one random edit."""
