@@ -17,7 +17,7 @@ _LEVEL_NAMES = tuple(level.name for level in LEVELS)
 _DEFAULTS = ("x86-64-v3", "x86-64-v2", "x86-64")
 """Defaults of new machines, best first. Many servers lack v4, also newer ones, so that it is never a default."""
 _EMULATED_DEFAULTS = _DEFAULTS[1:]
-"""Those of emulated machines: their programs run slower if they detect AVX2, which is emulated instruction by instruction."""
+"""Those of emulated machines, which are no faster with v3; a QEMU before 7.2 cannot emulate it."""
 _GIVES = (libvirt.VIR_CPU_COMPARE_IDENTICAL, libvirt.VIR_CPU_COMPARE_SUPERSET)
 
 
