@@ -167,17 +167,29 @@ def compute_plan(
 
         check_site_images(plan, wanted, state, sites)
     if refresh:
-        from pragmaspec.stack.network_use import networks_in_use
-
-        used = tuple(replace(problem, severity="warning") for problem in networks_in_use(plan, state, sites))
-        plan = replace(plan, warnings=(*plan.warnings, *used)) if used else plan
-    if copies is not None and any(action.verb == "stage" for action in plan.actions):
-        from pragmaspec.planning.images.routes import with_routes
-
-        by_digest = {image.digest: image for image in wanted.images}
-        plan = with_routes(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None, state)
+        plan = _with_networks_in_use(plan, state, sites)
+    if copies is not None:
+        plan = _with_image_routes(plan, wanted, state, copies)
     if refresh and plan.actions:
         from pragmaspec.planning.fingerprint import with_fingerprints
 
         plan = with_fingerprints(plan, state, observations)
     return ReadablePlan.of(plan)
+
+
+def _with_networks_in_use(plan: Plan, state: State, sites: Sites) -> Plan:
+    """Return ``plan`` with a warning for every network to remove that foreign machines use."""
+    from pragmaspec.stack.network_use import networks_in_use
+
+    used = tuple(replace(problem, severity="warning") for problem in networks_in_use(plan, state, sites))
+    return replace(plan, warnings=(*plan.warnings, *used)) if used else plan
+
+
+def _with_image_routes(plan: Plan, wanted: Wanted, state: State, copies: "Callable[[WantedImage], PublicCopy | None]") -> Plan:
+    """Return ``plan`` with the routes of the images that it stages."""
+    if not any(action.verb == "stage" for action in plan.actions):
+        return plan
+    from pragmaspec.planning.images.routes import with_routes
+
+    by_digest = {image.digest: image for image in wanted.images}
+    return with_routes(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None, state)
