@@ -236,7 +236,7 @@ class _Target:
         for name, _ in request.running:
             if wanted.cluster(name) is None:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
-        self._desired, self._defaulted = with_default_processors(self._desired, self._processors, state, self._made_anew)
+        self._desired, self._defaulted = with_default_processors(self._desired, self._processors, wanted, state, self._made_anew)
         self._desired = self._host_parts.chosen(self._desired)
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)

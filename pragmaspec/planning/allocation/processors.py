@@ -46,14 +46,18 @@ def site_processors(wanted: Wanted, inventories: Mapping[str, Inventory]) -> dic
 
 
 def with_default_processors(
-    desired: Iterable[Desired], processors: Mapping[str, SiteProcessors], state: State, made_anew: Container[str]
+    desired: Iterable[Desired], processors: Mapping[str, SiteProcessors], wanted: Wanted, state: State, made_anew: Container[str]
 ) -> tuple[list[Desired], dict[str, str]]:
     """Return ``desired`` with the default of their site for nodes without a processor whose machines are made anew.
 
     Also returns the sites of these nodes by their addresses. ``made_anew``: addresses of recorded nodes without a machine, and of
-    those to replace.
+    those to replace. Such a node does not keep the recorded processor at a site that now chooses processors itself.
     """
+    silent = {site for site, each in processors.items() if not each.offered}
     found, defaulted = list(desired), {}
+    for index, entry in enumerate(found if silent else ()):
+        if entry.resource.site in silent:
+            found[index] = _without_kept_processor(entry, wanted, state, made_anew)
     defaults = {site: each.default for site, each in processors.items() if each.default}
     for index, entry in enumerate(found if defaults else ()):
         node = entry.resource
@@ -61,6 +65,15 @@ def with_default_processors(
             found[index] = entry._replace(resource=replace(node, cpu=defaults[node.site]))
             defaulted[node.address] = node.site
     return found, defaulted
+
+
+def _without_kept_processor(entry: Desired, wanted: Wanted, state: State, made_anew: Container[str]) -> Desired:
+    node = entry.resource
+    if not isinstance(node, Node) or not node.cpu or not _is_made(node, state, made_anew):
+        return entry
+    cluster = wanted.cluster(node.cluster)
+    settings = cluster.settings_of(node) if cluster else None
+    return entry if settings is None or settings.cpu else entry._replace(resource=replace(node, cpu=""))
 
 
 def processor_problems(
