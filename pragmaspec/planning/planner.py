@@ -32,15 +32,15 @@ from pragmaspec.planning.delivery import delivery_problems
 from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift.public_network import require_public_networks
-from pragmaspec.planning.drift.refresh import RefreshedState, refreshed_state
+from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.images.firmware import firmware_problems
 from pragmaspec.planning.images.needed import needed_images, unknown_image_problems
 from pragmaspec.planning.images.prune import prune_actions
 from pragmaspec.planning.images.site_images import memory_problems
 from pragmaspec.planning.late.members import with_member_updates
 from pragmaspec.planning.late.offline import offline_problems
+from pragmaspec.planning.moves.facts import SiteFacts, site_facts
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
-from pragmaspec.planning.moves.readdress import by_recorded_address, observations_by_origin
 from pragmaspec.planning.moves.suggest import likely_moves
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.peers import with_peers
@@ -128,19 +128,12 @@ def make_plan(
     every shortage, conflict and contradiction, and PlanRefusedError if the observations are not credible.
     """
     moves = planned_moves(wanted, state, request)
-    moved = moved_state(state, moves)
-    observed = observations_by_origin(observations, moved, moves)
-    known_inventories = {name: by_recorded_address(inventory, moved, name) for name, inventory in inventories.items()}
-    refreshed = refreshed_state(moved, observed, accept_missing=request.accept_missing)
-    sizes = _size_choosers(wanted, moved, refreshed, known_inventories, request)
-    target = _Target(wanted, refreshed, known_inventories, request, sizes).build()
+    facts = site_facts(state, moves, observations, inventories, request)
+    moved, observed, refreshed = facts.moved, facts.observed, facts.refreshed
+    sizes = _size_choosers(wanted, moved, refreshed, facts.inventories, request)
+    target = _Target(wanted, refreshed, facts.inventories, request, sizes).build()
     check_replacements(target.desired, refreshed.state, request)
-    known = [*(entry.resource for entry in target.desired), *(record.resource for record in moved.records)]
-    pruned = tuple(prune_actions(stored, known, state.lineage)) if request.prune_images else ()
-    found = (*_all_actions(wanted, moved, refreshed, target, request), *pruned)
-    selected = selected_actions(found, [*known, *(action.resource for action in pruned)], request)
-    selected = tuple(_with_requested_reason(_with_staged_reason(each, known_inventories), request) for each in selected)
-    selected = with_member_updates(_with_actual_peers(selected, wanted, refreshed.state, request))
+    selected = _selected_actions(wanted, facts, target, request, stored)
     require_public_networks(selected, observed, wanted, request)
     touched = {action.address for action in selected}
     sites = {action.resource.site for action in selected} | {cluster.site for cluster in wanted.clusters} | observed.keys()
@@ -161,17 +154,27 @@ def make_plan(
         replaced=tuple(sorted(target.replaced)),
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, target.nodes, moved),
-        warnings=(
-            *plan_warnings(wanted, moved, observed, request),
-            *(
-                warning
-                for name, inventory in known_inventories.items()
-                for warning in vanished_flavor_warnings(name, inventory, target.nodes)
-            ),
-        ),
+        warnings=(*plan_warnings(wanted, moved, observed, request), *vanished_flavor_warnings(facts.inventories, target.nodes)),
         need=wanted.need,
         pending=tuple(target.pending),
     )
+
+
+def _selected_actions(
+    wanted: Wanted,
+    facts: SiteFacts,
+    target: "_TargetState",
+    request: PlanRequest,
+    stored: Mapping[str, tuple[StoredImage, ...]],
+) -> tuple[Action, ...]:
+    """Return the actions that ``request`` concerns, those of unused images included."""
+    moved, refreshed = facts.moved, facts.refreshed
+    known = [*(entry.resource for entry in target.desired), *(record.resource for record in moved.records)]
+    pruned = tuple(prune_actions(stored, known, moved.lineage)) if request.prune_images else ()
+    found = (*_all_actions(wanted, moved, refreshed, target, request), *pruned)
+    selected = selected_actions(found, [*known, *(action.resource for action in pruned)], request)
+    selected = tuple(_with_requested_reason(_with_staged_reason(each, facts.inventories), request) for each in selected)
+    return with_member_updates(_with_actual_peers(selected, wanted, refreshed.state, request))
 
 
 class _TargetState(NamedTuple):

@@ -1,6 +1,6 @@
 """Problems of requests that no flavor of a site fits, and warnings of flavors that are no longer offered. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 from pragmaspec.errors import Problem
@@ -97,25 +97,26 @@ def none_fits(needs: Needs, site: str, offered: Sequence[Flavor]) -> Problem:
     )
 
 
-def vanished_flavor_warnings(site: str, inventory: Inventory, nodes: Iterable[Node]) -> tuple[Problem, ...]:
-    """Return one warning per flavor of ``nodes`` that ``site`` no longer offers."""
-    if inventory.flavors is None:
-        return ()
-    offered = {flavor.name for flavor in inventory.flavors}
+def vanished_flavor_warnings(inventories: Mapping[str, Inventory], nodes: Sequence[Node]) -> Iterator[Problem]:
+    """Yield one warning per flavor of ``nodes`` that its site no longer offers."""
+    for site, inventory in inventories.items():
+        if inventory.flavors is not None:
+            yield from _vanished_at(site, {flavor.name for flavor in inventory.flavors}, nodes)
+
+
+def _vanished_at(site: str, offered: Container[str], nodes: Iterable[Node]) -> Iterator[Problem]:
     users: dict[str, list[str]] = {}
     for node in nodes:
         if node.site == site and node.flavor and node.flavor not in offered:
             users.setdefault(node.flavor, []).append(node.name)
-    return tuple(
-        Problem(
+    for flavor, names in sorted(users.items()):
+        yield Problem(
             summary="Flavor no longer offered",
             detail=f"Site {site} no longer offers the flavor {flavor} of {joined(names, MAX_NODES)}. "
             f"{'This node keeps its machine' if len(names) == 1 else 'These nodes keep their machines'}; a rebuild chooses "
             "another flavor, and fails if the spec names this one.",
             severity="warning",
         )
-        for flavor, names in sorted(users.items())
-    )
 
 
 def flavor_text(flavor: Flavor) -> str:
