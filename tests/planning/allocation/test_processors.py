@@ -45,6 +45,8 @@ def test_nodes_of_other_sites_keep_theirs():
     spec = wanted(cluster(computes=nodes(1)))
     inventories = {"lab": OFFERED, "hall": replace(OFFERED, default_processor="x86-64-v3")}
     assert processors(planned(spec, EMPTY, inventories=inventories)) == ["x86-64-v2"] * 2
+    inventories = {"lab": OFFERED, "hall": replace(OFFERED, processors=None, default_processor="")}
+    assert processors(planned(spec, EMPTY, inventories=inventories)) == ["x86-64-v2"] * 2
 
 
 # the lock file
