@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.planning.late.members import LATER
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedDisk, WantedNetwork, WantedPublic
+from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedDisk, WantedNetwork, WantedNodes, WantedPublic
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
 from pragmaspec.site import Flavor, LibvirtSite, SimulatedSite, Site
 from pragmaspec.state_model import Record, State
@@ -91,6 +92,22 @@ def states(draw: Callable[..., object], sites: tuple[Site, ...] = SITES) -> Stat
     return state.with_records(replace(record, status=draw(st.sampled_from(("pending", "degraded")))) for record in broken)
 
 
+def with_host_parts(spec: Wanted) -> Wanted:
+    """Return ``spec`` with devices for the group gpu, and pinned CPUs for every set of nodes with two of them."""
+
+    def parts(each: WantedNodes) -> WantedNodes:
+        overrides = tuple((index, replace(other, devices=(("gpu", 2),))) for index, other in each.overrides)
+        devices = (("gpu", 1),) if each.group == "gpu" else ()
+        return replace(each, devices=devices, pin=each.cpus > 1, overrides=overrides)
+
+    return replace(
+        spec,
+        clusters=tuple(
+            replace(each, computes=parts(each.computes), groups=tuple(map(parts, each.groups))) for each in spec.clusters
+        ),
+    )
+
+
 laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -102,6 +119,23 @@ def test_after_an_apply_the_next_plan_is_empty(spec: Wanted, state: State) -> No
     assert (again.actions, again.drift) == ((), ())
     wanted_running = {each.name for each in spec.clusters if each.running}
     assert {node.cluster for node in after.nodes() if node.running} == wanted_running
+
+
+@laws
+@given(specs().map(with_host_parts), specs().map(with_host_parts))
+def test_devices_and_pinned_cpus_have_one_user_who_keeps_them(before: Wanted, spec: Wanted) -> None:
+    state = applied(planned(before), EMPTY)
+    after = applied(planned(spec, state), state)
+    assert planned(spec, after).actions == ()
+    for site in ("lab", "tokyo"):
+        here = [node for node in after.nodes() if node.site == site]
+        held = [part for node in here for part in (*device_addresses(node), *node.pinned)]
+        assert len(set(held)) == len(held)
+    earlier = {node.address: node for node in state.nodes()}
+    for node in after.nodes():
+        old = earlier.get(node.address, node)
+        assert len(old.pinned) != len(node.pinned) or old.pinned == node.pinned
+        assert len(old.devices) > len(node.devices) or set(old.devices) <= set(node.devices)
 
 
 @laws

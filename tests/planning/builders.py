@@ -46,8 +46,8 @@ ROOMY = Inventory(
     public=PublicPool(network="default", cidr="192.168.122.0/24", gateway="192.168.122.1", dns=("192.168.122.1",)),
     processors=("host", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "EPYC-Milan"),
     device_aliases=("gpu",),
-    host_devices=tuple(HostDevice(address=f"0000:4{index}:00.0", aliases=("gpu",)) for index in range(1, 5)),
-    host_cpus=tuple(HostCpu(id=cpu, core=cpu - cpu % 2, cell=cpu // 8) for cpu in range(16)),
+    host_devices=tuple(HostDevice(address=f"0000:{bus:02x}:00.0", aliases=("gpu",)) for bus in range(0x41, 0x81)),
+    host_cpus=tuple(HostCpu(id=cpu, core=cpu - cpu % 2, cell=cpu // 8) for cpu in range(256)),
 )
 EMPTY = State(lineage=LINEAGE)
 

@@ -13,6 +13,7 @@ from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan, sites_booting_nodes, sites_needing_inventory
@@ -29,7 +30,7 @@ from pragmaspec.providers.simulated.objects import (
 )
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
-from pragmaspec.site import Flavor, LateValue, PublicNetwork, SimulatedSite
+from pragmaspec.site import Flavor, LateValue, PublicNetwork, SimulatedHost, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.executor import executor_factory
@@ -60,6 +61,10 @@ LATE: tuple[tuple[LateValue, ...], ...] = ((), (), ("macs", "private", "public")
 """The values that the site chooses, by seed."""
 
 
+DEVICES = (("gpu", 60), ("nic", 60))
+"""Never short, although those that a plan releases are free for the next one only."""
+
+
 class InvariantError(AssertionError):
     """An invariant is violated."""
 
@@ -85,7 +90,9 @@ class Stack:
         # A state from before a rename, with objects created under the new name since, must be repaired by hand.
         # Volumes of a stack that no longer wants them stay, so each stack has names of its own.
         volume, moves = f"data{lineage[0]}", not scenario.restores_old_states
-        self.editor = SpecEditor(scenario.faults.random, scenario.sites, moves=moves, volume=volume)
+        self.editor = SpecEditor(
+            scenario.faults.random, scenario.sites, moves=moves, volume=volume, host_parts=scenario.host_parts
+        )
         self._remote = SshClient(lineage, KEY, Path(gettempdir()) / "pragmaspec-simulation-unused")
 
     def plan(self, state: State, wanted: Wanted) -> Plan:
@@ -135,6 +142,7 @@ class Scenario:
         self._flavors_change = seed % 8 == 1
         self._volumes: dict[tuple[str, str, int], int] = {}
         """Sizes of the volumes that have been seen: none is ever removed."""
+        host_parts = seed % 4 == 2  # devices and pinned CPUs, at sites without flavors
         names = ("lab",) if random.random() < 0.8 else ("hall", "lab")
         self.sites = tuple(
             SimulatedSite(
@@ -148,6 +156,8 @@ class Scenario:
                 quotas=QUOTAS,
                 user_data_limit=USER_DATA_LIMIT if seed % 16 == 5 else None,
                 late=LATE[seed % len(LATE)],
+                devices=DEVICES if host_parts else (),
+                host=SimulatedHost(threads=2, cells=4) if host_parts else SimulatedHost(),
             )
             for name in names
         )
@@ -157,6 +167,7 @@ class Scenario:
             for site in self.sites
         }
         self.executor = executor_factory(self.faults, self.clock)
+        self.host_parts = host_parts
         self.stacks = [Stack(lineage, self) for lineage in LINEAGES[: 1 if random.random() < 0.7 else 2]]
         for world in self.worlds.values():
             with world.writing() as there:
@@ -296,6 +307,7 @@ class Scenario:
                 if expected != (obj.status == "running", (obj.flavor, obj.cpus), obj.generation, obj.op):
                     raise InvariantError(f"{record} is not {obj}")
                 self._check_disks(resource, obj)
+                self._check_host_parts(resource, obj)
                 self._check_addresses(resource, obj)
                 self._check_told(resource, obj)
             if isinstance(resource, Volume) and isinstance(obj, SimulatedVolume) and resource.size_bytes != obj.size_bytes:
@@ -325,6 +337,11 @@ class Scenario:
             if wrong:
                 raise InvariantError(f"{node} has the interfaces {machine.interfaces}")
 
+    def _check_host_parts(self, node: Node, machine: SimulatedMachine) -> None:
+        """The machine has the recorded devices and CPUs, except that one that should be off gets them later."""
+        if node.running and (device_addresses(node), node.pinned) != (machine.devices, machine.pinned):
+            raise InvariantError(f"{node} has the devices {machine.devices} and the CPUs {machine.pinned}")
+
     def _check_disks(self, node: Node, machine: SimulatedMachine) -> None:
         """The machine has the recorded disks, except that one that should be off gets them later."""
         if not node.running:
@@ -335,8 +352,11 @@ class Scenario:
             raise InvariantError(f"{node} has the disks {machine.disks}")
 
     def check_owners(self) -> None:
-        """Each VLAN and address has one owner, and the foreign objects are unchanged."""
+        """Each VLAN, address, device and pinned CPU has one owner, and the foreign objects are unchanged."""
         for world in self.worlds.values():
+            held = Counter(part for each in world._memory.machines.values() for part in (*each.devices, *each.pinned))
+            if shared := [part for part, count in held.items() if count > 1]:
+                raise InvariantError(f"more than one machine has {shared}")
             grants = list(world._memory.grants.values())
             claims = Counter(network.vlan for grant in grants for network in grant.networks if network.vlan is not None)
             claims.update(address for grant in grants for address in grant.public)

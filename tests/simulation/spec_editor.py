@@ -24,9 +24,14 @@ QUICK = Readiness(timeout_s=5)
 
 
 class SpecEditor:
-    """Edits one spec. ``moves``: a rename may have an entry in ``moved:``. ``volume``: name of the kept disk of each node."""
+    """Edits one spec.
 
-    def __init__(self, random: Random, sites: tuple[Site, ...], *, moves: bool, volume: str) -> None:
+    ``moves``: a rename may have an entry in ``moved:``. ``volume``: name of the kept disk of each node.
+    ``host_parts``: some nodes want devices and CPUs of hosts, as their sizes and numbers decide.
+    """
+
+    def __init__(self, random: Random, sites: tuple[Site, ...], *, moves: bool, volume: str, host_parts: bool) -> None:
+        self._host_parts = host_parts
         self._volume = volume
         self._may_move = moves
         self._random = random
@@ -46,7 +51,7 @@ class SpecEditor:
             spec_sha256=f"{self._edits:064x}",
             sites=self._sites,
             images=(self._image,),
-            clusters=tuple(self._reachable(cluster) for cluster in self._clusters.values()),
+            clusters=tuple(self._with_host_parts(self._reachable(cluster)) for cluster in self._clusters.values()),
             moves=tuple(self._moves),
         )
 
@@ -54,6 +59,18 @@ class SpecEditor:
         """Return ``cluster`` with a public address where nodes get a part of what they need over ssh."""
         limited = any(site.delivery.limit is not None for site in self._sites)
         return replace(cluster, public=WantedPublic()) if limited else cluster
+
+    def _with_host_parts(self, cluster: WantedCluster) -> WantedCluster:
+        if not self._host_parts:
+            return cluster
+        groups = tuple(self._with_parts(each, gpus=1 if each.group == "gpu" else 0) for each in cluster.groups)
+        return replace(cluster, computes=self._with_parts(cluster.computes), groups=groups)
+
+    def _with_parts(self, nodes: WantedNodes, gpus: int = 0) -> WantedNodes:
+        devices = (("gpu", gpus),) if gpus else ()
+        devices += (("nic", 2),) if nodes.count == 2 else ()
+        overrides = tuple((index, replace(each, devices=(("gpu", 2),), pin=True)) for index, each in nodes.overrides)
+        return replace(nodes, devices=devices, pin=nodes.cpus == 2, overrides=overrides)
 
     def edit(self) -> None:
         """Make one random edit."""
