@@ -41,11 +41,18 @@ class DeviceChooser:
         self._inventory = inventory
         self._lineage = state.lineage
         self._devices = {device.address: device for device in inventory.host_devices}
-        self._recorded = {node.address: node for node in state.nodes() if node.site == site and node.devices}
-        self._recorded_users = {device: address for address, node in self._recorded.items() for device in device_addresses(node)}
+        recorded = [node for node in state.nodes() if node.site == site and node.devices]
+        self._recorded_users = {device: node.address for node in recorded for device in device_addresses(node)}
         self._uses: defaultdict[str, list[ExclusiveUse]] = defaultdict(list)
+        self._has: defaultdict[str, set[str]] = defaultdict(set)
+        """Devices by the address of the node of this stack that has them, recorded or attached by hand."""
+        for device, user in self._recorded_users.items():
+            self._has[user].add(device)
         for use in inventory.device_uses:
             self._uses[use.value].append(use)
+            if use.lineage == self._lineage and use.address:
+                self._has[use.address].add(use.value)
+        self._unused: dict[str, list[str]] = {}
         self._taken: dict[str, str] = {}
         self._lacking: list[_Lack] = []
 
@@ -109,15 +116,24 @@ class DeviceChooser:
 
         Those that the node has already come first: under another alias, or attached by hand.
         """
-        free = [each for each in self._devices.values() if alias in each.aliases and self._is_free(each, node)]
-        own = self._recorded.get(node)
-        has = {use.value for use in self._inventory.device_uses if self._is_by(use, node)}
-        has |= set(device_addresses(own)) if own is not None else set()
-        chosen = min(free, key=lambda device: (device.address not in has, device.address), default=None)
-        if chosen is None:
-            return ""
-        self._taken[chosen.address] = node
-        return chosen.address
+        own = (self._devices[address] for address in sorted(self._has.get(node, ())) if address in self._devices)
+        chosen = next((each.address for each in own if alias in each.aliases and self._is_free(each, node)), "")
+        chosen = chosen or self._first_unused(alias)
+        if chosen:
+            self._taken[chosen] = node
+        return chosen
+
+    def _first_unused(self, alias: str) -> str:
+        """Return the address of the first device of ``alias`` that no machine has, and empty if there is none."""
+        if alias not in self._unused:
+            free = [each.address for each in self._devices.values() if alias in each.aliases and self._is_free(each, "")]
+            self._unused[alias] = sorted(free, reverse=True)
+        unused = self._unused[alias]
+        while unused:
+            address = unused.pop()
+            if address not in self._taken:
+                return address
+        return ""
 
     def _is_free(self, device: HostDevice, node: str) -> bool:
         if device.problem or device.address in self._taken or self._recorded_users.get(device.address, node) != node:

@@ -17,6 +17,7 @@ from pragmaspec.spec.value_errors import part_errors, value_error
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
 _DEVICE_NAME_MAX = 15
+_PINNABLE_MAX = 2048
 _QUOTA_MAX = 1_000_000_000
 PROCESSOR_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 PROCESSOR_ADVICE = "write host, a level such as x86-64-v2, or the name of a model; the number of CPUs is `cpus`"
@@ -243,6 +244,13 @@ class SimulatedHostModel(Model):
     cells: Annotated[int, integer(1, 64)] = Field(
         default=1, description="Number of NUMA nodes, to which the CPUs belong in equal parts.", examples=[2]
     )
+
+    @model_validator(mode="after")
+    def _few_cpus_to_pin_to(self) -> Self:
+        if self.threads and self.cpus > _PINNABLE_MAX:
+            detail = f"with `threads`, the host has at most {_PINNABLE_MAX:,} CPUs, as real ones do; reduce `cpus`"
+            raise value_error("Too many CPUs", detail)
+        return self
 
 
 class FlavorModel(Model):
