@@ -18,7 +18,7 @@ from pragmaspec.planning.drift.image_damage import image_damage
 from pragmaspec.planning.drift.missing import made_at_other_site, missing_problems, site_identity_problems
 from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
 from pragmaspec.planning.drift.public_network import is_public_network_stopped, public_network_faults
-from pragmaspec.planning.late.drift import moved_interfaces, with_interfaces
+from pragmaspec.planning.late.drift import moved_interfaces, with_interfaces, without_interfaces
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
 from pragmaspec.planning.storage.drift import ComparedDisks, compare_disks, compare_volume, detached_volumes, without_volumes
@@ -125,6 +125,8 @@ class _SiteComparison:
                 self.conditions[record.address] = found
         elif isinstance(record.resource, Node) and record.status == "pending":
             self.never_created.add(record.address)
+        if machine is not None and machine.interfaces:
+            record = self._without_old_interfaces(record, machine)
         drift, refreshed = self._compare_resource(record, machine)
         if isinstance(refreshed.resource, Node) and (drift is None or drift.kind in _RUNNING_KINDS):
             lost = self._lost_networks.get(refreshed.resource.cluster, frozenset())
@@ -137,6 +139,17 @@ class _SiteComparison:
         if drift is not None:
             self.drift.append(drift)
             self.changed.append(refreshed)
+
+    def _without_old_interfaces(self, record: Record, machine: ObservedNode) -> Record:
+        """Return ``record`` without values that its machine no longer has, if it is unfinished or off: its boot names them."""
+        node = record.resource
+        if not isinstance(node, Node) or (record.status != "pending" and node.running):
+            return record
+        if not moved_interfaces(node, machine.interfaces):
+            return record
+        changed = replace(record, resource=without_interfaces(node, machine.interfaces))
+        self.changed.append(changed)
+        return changed
 
     def _without_lost_volumes(
         self, drift: Drift | None, record: Record, machine: ObservedNode | None
@@ -252,10 +265,15 @@ def _compare_disks(
 def _compare_interfaces(
     kind: DriftKind | Literal[""], detail: str, node: Node, seen: ObservedNode
 ) -> tuple[DriftKind | Literal[""], str, Node]:
-    """Return the given drift and node, with the MACs and addresses that the site has chosen since."""
+    """Return the given drift and node, with the MACs and addresses that the site has chosen since.
+
+    They are unknown if the machine is off: its boot names them.
+    """
     moved = moved_interfaces(node, seen.interfaces)
     if not moved:
         return kind, detail, node
+    if not node.running:
+        return kind, detail, without_interfaces(node, seen.interfaces)
     return kind or "changed", "; ".join((*filter(None, (detail,)), *moved)), with_interfaces(node, seen.interfaces)
 
 

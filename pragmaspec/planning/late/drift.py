@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from pragmaspec.planning.late.values import UNKNOWN
 from pragmaspec.planning.observed import ObservedInterface
 from pragmaspec.resources import Nic, Node
 
@@ -29,6 +30,19 @@ def with_interfaces(node: Node, seen: Sequence[ObservedInterface]) -> Node:
     """Return ``node`` with the observed values. The next plan tells them to the other members of its cluster."""
     there = {each.network: each for each in seen}
     return replace(node, nics=tuple(_with(nic, there.get(nic.network)) for nic in node.nics))
+
+
+def without_interfaces(node: Node, seen: Sequence[ObservedInterface]) -> Node:
+    """Return ``node`` without the values that differ from the observed ones."""
+    there = {each.network: each for each in seen}
+    return replace(node, nics=tuple(_without(nic, there.get(nic.network)) for nic in node.nics))
+
+
+def _without(nic: Nic, seen: ObservedInterface | None) -> Nic:
+    if seen is None:
+        return nic
+    mac = nic.mac if seen.mac in ("", nic.mac) else UNKNOWN
+    return replace(nic, mac=mac, address=nic.address if seen.address in ("", nic.address) else UNKNOWN)
 
 
 def _with(nic: Nic, seen: ObservedInterface | None) -> Nic:

@@ -1,13 +1,15 @@
 """Updates that tell the members of a cluster to its nodes after the last boot."""
 
+import pytest
 from msgspec.structs import replace
 
 from pragmaspec.guest.contract.cluster import peers_digest
 from pragmaspec.planning.late.members import LATER, MEMBERS_LATER
-from pragmaspec.planning.observed import ObservedInterface
+from pragmaspec.planning.observed import Observations, ObservedInterface
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Node
 from pragmaspec.site import LateValue, SimulatedSite
+from pragmaspec.state_model import State
 from tests.planning.builders import EMPTY, applied, cluster, nodes, observed, planned, wanted
 
 ALL: tuple[LateValue, ...] = ("macs", "private", "public")
@@ -105,3 +107,42 @@ def test_a_changed_address_is_recorded_and_told_to_every_member() -> None:
     assert after.record("cloud/hello/node/hello-compute-1").resource.nic("private").address == "10.20.0.77"
     assert len({node.peers for node in after.nodes()}) == 1
     assert planned(spec(), after).empty
+
+
+def with_moved(state: State, **facts: object) -> dict[str, Observations]:
+    """Return observations in which the second compute has another address, and these ``facts``."""
+    moved = (ObservedInterface(network="private", address="10.20.0.77"), ObservedInterface(network="storage"))
+    seen = observed(state, "cloud")
+    found = (
+        replace(each, interfaces=moved, **facts) if each.address.endswith("compute-1") else replace(each, interfaces=moved[1:])
+        for each in seen.nodes
+    )
+    return {"cloud": replace(seen, nodes=tuple(found))}
+
+
+@pytest.mark.parametrize("status", ["pending", "ready"])
+def test_the_boot_of_a_machine_with_another_address_names_it(status: str) -> None:
+    """It is off, or unfinished: no drift, and no guest learns the recorded address."""
+    before = applied(planned(spec()), EMPTY)
+    record = before.record("cloud/hello/node/hello-compute-1")
+    off = replace(record.resource, running=status == "pending")
+    before = before.with_record(replace(record, status=status, resource=off))
+    plan = planned(spec(), before, observations=with_moved(before))
+    assert plan.drift == ()
+    assert [f"{action.verb} {action.resource.name}" for action in plan.actions] == [
+        "update hello-frontend",
+        "update hello-compute-0",
+        "boot hello-compute-1",
+        "update hello-compute-1",
+    ]
+    assert plan.actions[2].resource.nic("private").address == ""
+    after = applied(plan, before)
+    assert planned(spec(), after).empty
+
+
+def test_a_machine_that_was_stopped_may_have_another_address_when_it_boots() -> None:
+    before = applied(planned(spec()), EMPTY)
+    plan = planned(spec(), before, observations=with_moved(before, status="off"))
+    assert [drift.detail for drift in plan.drift] == ["is off, recorded as running"]
+    assert next(each for each in plan.actions if each.verb == "boot").resource.nic("private").address == ""
+    assert planned(spec(), applied(plan, before)).empty
