@@ -114,7 +114,9 @@ def with_moved(state: State, **facts: object) -> dict[str, Observations]:
     moved = (ObservedInterface(network="private", address="10.20.0.77"), ObservedInterface(network="storage"))
     seen = observed(state, "cloud")
     found = (
-        replace(each, interfaces=moved, **facts) if each.address.endswith("compute-1") else replace(each, interfaces=moved[1:])
+        replace(each, **{"interfaces": moved, **facts})
+        if each.address.endswith("compute-1")
+        else replace(each, interfaces=moved[1:])
         for each in seen.nodes
     )
     return {"cloud": replace(seen, nodes=tuple(found))}
@@ -146,3 +148,11 @@ def test_a_machine_that_was_stopped_may_have_another_address_when_it_boots() -> 
     assert [drift.detail for drift in plan.drift] == ["is off, recorded as running"]
     assert next(each for each in plan.actions if each.verb == "boot").resource.nic("private").address == ""
     assert planned(spec(), applied(plan, before)).empty
+
+
+def test_an_unfinished_machine_with_the_recorded_address_keeps_it() -> None:
+    before = applied(planned(spec()), EMPTY)
+    record = replace(before.record("cloud/hello/node/hello-compute-0"), status="pending")
+    before = before.with_record(record)
+    (boot,) = planned(spec(), before, observations=with_moved(before, interfaces=())).actions
+    assert boot.resource == record.resource

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
-from pragmaspec.planning.late.drift import moved_interfaces, with_interfaces
+from pragmaspec.planning.late.drift import moved_interfaces, with_interfaces, without_interfaces
 from pragmaspec.planning.late.values import unknown_values, with_public_address, with_values, without_values
 from pragmaspec.planning.observed import ObservedInterface
 from pragmaspec.resources import Nic, Volume
@@ -53,6 +53,9 @@ def test_a_value_that_is_not_recorded_yet_is_no_drift() -> None:
         "has the address 10.20.0.8 in private, recorded 10.20.0.7",
     )
     assert moved_interfaces(known, (ObservedInterface(network="private"),)) == ()
+    there = (ObservedInterface(network="private", mac="fa:16:3e:00:00:02", address="10.20.0.7"),)
+    forgotten = without_interfaces(replace(known, nics=(known.nics[0], replace(known.nics[1], mac="fa:16:3e:00:00:03"))), there)
+    assert [(nic.mac, nic.address) for nic in forgotten.nics] == [("", "10.20.0.7"), ("fa:16:3e:00:00:03", "")]
 
 
 def test_an_image_without_cloud_init_needs_known_addresses() -> None:
