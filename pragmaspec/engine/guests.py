@@ -133,7 +133,7 @@ cat {_RESULT} 2>/dev/null || echo disabled
 _DIAGNOSIS_SCRIPT = "cloud-init status --long 2>&1 | head -n 20; tail -n 15 /var/log/cloud-init-output.log 2>/dev/null"
 
 _LOGIN_S = 30.0
-_UPDATE_S = 300.0
+_UPDATE_S = 600.0
 """Limit of an update, which may install a package."""
 _PAUSES_S = (1.0, 3.0)
 _DIAGNOSIS_S = 20.0
