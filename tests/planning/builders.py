@@ -186,7 +186,9 @@ def _with_late_values(resource: Resource, done: Action, state: State, plan: Plan
         resource = with_public_address(resource, allocation)
         return with_values(resource, tuple(_boot_outputs(resource, done.generation, allocation, state)))
     if done.verb == "update" and resource.peers == LATER:
-        nodes = [node for node in state.nodes(resource.cluster) if node.site == resource.site]
+        stay = {each.address for each in plan.actions if each.verb == "boot"}
+        removed = {each.address for each in plan.actions if each.verb == "clean"} - stay
+        nodes = [node for node in state.nodes(resource.cluster) if node.site == resource.site and node.address not in removed]
         known = state.record(done.address).resource
         return replace(resource, nics=known.nics, peers=members_digest(allocation, nodes, "local"))
     return resource
