@@ -17,6 +17,8 @@ from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, StagedImage
 from pragmaspec.site import SimulatedHost, SimulatedSite
 
+NODE_MIB = 512
+"""Memory per node: a host with 100,000 of them is within the limit of a spec."""
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000001"
 
 
@@ -70,13 +72,15 @@ sites:
   lab:
     provider: simulated
     file: ./lab.jsonl
-    host: {{cpus: {nodes}, memory: {nodes} GiB, disk: {nodes} GiB}}
+    host: {{cpus: {nodes}, memory: {nodes * NODE_MIB} MiB, disk: {nodes} GiB}}
     public: {{network: public, prefix: 15, gateway: 198.18.0.1, addresses: [198.18.0.10-198.18.255.250]}}
     vlans: [20-4000]
     parallel: 16
 clusters:
 """
-    each = f"{{site: lab, image: blank, readiness: none, computes: {{count: {nodes // clusters - 1}}}}}"
+    size = f"memory: {NODE_MIB} MiB"
+    computes = f"{{count: {nodes // clusters - 1}, {size}}}"
+    each = f"{{site: lab, image: blank, readiness: none, frontend: {{{size}}}, computes: {computes}}}"
     return head + "".join(f"  c{number}: {each}\n" for number in range(clusters))
 
 
