@@ -17,8 +17,8 @@ from pragmaspec.state_model import Record, State
 from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, in_order, nodes, observed, planned, wanted
 
 SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))
-CLOUDS = tuple(SimulatedSite(name=site.name, late=("macs", "private", "public")) for site in SITES)
-"""The same sites, which choose MACs and addresses."""
+CLOUDS = (SimulatedSite(name="lab", late=("macs", "private", "public")), SimulatedSite(name="tokyo", late=("public",)))
+"""The same sites, which choose MACs and addresses, or only public ones."""
 NAMES = ("alpha", "beta", "gamma", "delta")
 IMAGES = ("debian-12", "debian-13")
 VLANS = {name: 100 + index for index, name in enumerate(NAMES)}

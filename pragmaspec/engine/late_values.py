@@ -28,6 +28,8 @@ class LateValues:
             return action
         if action.verb == "boot":
             node = with_public_address(node, self._allocation(node))
+            if node.peers == LATER:
+                node = replace(node, peers=self._members_digest(node))
         elif action.verb == "update" and node.peers == LATER:
             node = replace(self._recorded(node), peers=self._members_digest(node))
         return action if node is action.resource else replace(action, resource=node)

@@ -184,14 +184,35 @@ def _with_late_values(resource: Resource, done: Action, state: State, plan: Plan
     allocation = state.record(f"{resource.site}/{resource.cluster}/allocation").resource
     if done.verb == "boot":
         resource = with_public_address(resource, allocation)
+        if resource.peers == LATER:
+            resource = replace(resource, peers=members_digest(allocation, _members(resource, allocation, state, plan), "local"))
         return with_values(resource, tuple(_boot_outputs(resource, done.generation, allocation, state)))
     if done.verb == "update" and resource.peers == LATER:
-        stay = {each.address for each in plan.actions if each.verb == "boot"}
-        removed = {each.address for each in plan.actions if each.verb == "clean"} - stay
-        nodes = [node for node in state.nodes(resource.cluster) if node.site == resource.site and node.address not in removed]
         known = state.record(done.address).resource
-        return replace(resource, nics=known.nics, peers=members_digest(allocation, nodes, "local"))
+        members = _members(resource, allocation, state, plan)
+        return replace(resource, nics=known.nics, peers=members_digest(allocation, members, "local"))
     return resource
+
+
+def _with_known(node: Node, before: Node) -> Node:
+    known = {nic.network: nic for nic in before.nics}
+    nics = ((nic, known.get(nic.network, nic)) for nic in node.nics)
+    return replace(
+        node, nics=tuple(replace(nic, mac=nic.mac or old.mac, address=nic.address or old.address) for nic, old in nics)
+    )
+
+
+def _members(node: Node, allocation: Allocation, state: State, plan: Plan) -> list[Node]:
+    """The members that the cluster of ``node`` has after ``plan``, with the values that are known in ``state``."""
+    removed = {each.address for each in plan.actions if each.verb == "clean"}
+    members = {each.address: each for each in state.nodes(node.cluster) if each.site == node.site and each.address not in removed}
+    for each in plan.actions:
+        booted = each.resource
+        if each.verb == "boot" and isinstance(booted, Node) and (booted.site, booted.cluster) == (node.site, node.cluster):
+            before = state.record(each.address)
+            same = before is not None and before.generation == each.generation
+            members[each.address] = _with_known(with_public_address(booted, allocation), before.resource if same else booted)
+    return list(members.values())
 
 
 def _public_outputs(allocation: Allocation, state: State) -> Outputs:

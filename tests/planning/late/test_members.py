@@ -38,6 +38,21 @@ def test_nodes_boot_without_members_and_are_recorded_with_them() -> None:
     assert planned(spec(), after).empty
 
 
+def test_nodes_need_no_update_where_the_allocation_names_all_that_is_unknown() -> None:
+    site = SimulatedSite(name="cloud", late=("public",))
+    small = wanted(cluster(computes=1, site="cloud"), sites=(site,))
+    plan = planned(small)
+    assert [action.verb for action in plan.actions] == ["stage", "allocate", "boot", "boot"]
+    before = applied(plan, EMPTY)
+    assert {node.peers for node in before.nodes()} == {
+        peers_digest(before.record("cloud/hello/allocation").resource, before.nodes(), "local")
+    }
+    assert planned(small, before).empty
+    grown = wanted(cluster(computes=2, site="cloud"), sites=(site,))
+    assert [action.verb for action in planned(grown, before).actions] == ["update", "update", "boot"]
+    assert planned(grown, applied(planned(grown, before), before)).empty
+
+
 def test_the_plan_after_a_crash_has_the_missing_updates_only() -> None:
     plan = planned(spec())
     whole = applied(plan, EMPTY)
