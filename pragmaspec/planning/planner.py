@@ -26,6 +26,7 @@ from pragmaspec.planning.allocation.capacity import shortages
 from pragmaspec.planning.allocation.flavor_errors import vanished_flavor_warnings
 from pragmaspec.planning.allocation.flavors import SizeChooser, may_change_size
 from pragmaspec.planning.allocation.host_parts import HostPartsChooser, lacks_host_parts
+from pragmaspec.planning.allocation.pools import UNKNOWN_RANGE
 from pragmaspec.planning.allocation.processors import processor_problems, site_processors, with_default_processors
 from pragmaspec.planning.allocation.quotas import quota_shortages
 from pragmaspec.planning.delivery import delivery_problems
@@ -423,7 +424,7 @@ def _placeholder_allocation(cluster: WantedCluster) -> Allocation:
     """Return an allocation for a cluster whose networks are unavailable, so that the same run finds its other problems."""
     names = ("private", *(network.name for network in cluster.networks))
     return Allocation(
-        site=cluster.site, cluster=cluster.name, networks=tuple(Network(name=name, cidr="0.0.0.0/0") for name in names)
+        site=cluster.site, cluster=cluster.name, networks=tuple(Network(name=name, cidr=UNKNOWN_RANGE) for name in names)
     )
 
 

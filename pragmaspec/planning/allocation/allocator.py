@@ -281,7 +281,7 @@ def _vlans(allocation: Allocation) -> list[str]:
 
 
 def _cidrs(allocation: Allocation) -> list[str]:
-    return [network.cidr for network in allocation.networks]
+    return [network.cidr for network in allocation.networks if network.cidr != pools.UNKNOWN_RANGE]
 
 
 def _addresses(allocation: Allocation) -> list[str]:

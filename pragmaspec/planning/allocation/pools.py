@@ -12,6 +12,8 @@ from pragmaspec.planning.observed import Inventory, PoolUse
 from pragmaspec.resources import STANDARD_MTU, PublicGrant
 from pragmaspec.site import PublicNetwork, Site, SiteBase
 
+UNKNOWN_RANGE = "0.0.0.0/0"
+"""Range of a network of which only the existence is known. It uses no addresses."""
 FIRST_PUBLIC_HOST = 10
 """Offset in a public network of the first address to use if the site names none; lower ones are commonly routers."""
 

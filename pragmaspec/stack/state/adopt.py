@@ -1,9 +1,12 @@
 """Records for orphans: objects with our marks that are not recorded. The next plan repairs or cleans them. Pure."""
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_interface
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from pragmaspec.planning.allocation.pools import UNKNOWN_RANGE
 from pragmaspec.planning.desired import mac_address
 from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.orphans import Orphan
@@ -12,14 +15,15 @@ from pragmaspec.resources import Allocation, Blob, Network, Node, PublicGrant, R
 from pragmaspec.state_model import Record, State
 
 PROBLEM = "found at the site without a record"
-_UNKNOWN_NETWORK = "0.0.0.0/0"
+_NO_RANGES: Mapping[str, str] = MappingProxyType({})
 
 
-def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
+def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource], ranges: Mapping[str, str] = _NO_RANGES) -> Record:
     """Return the record of ``orphan``: degraded, because its creation may be incomplete.
 
     ``wanted``: the resources of the spec by address. A wanted object is assumed to be as wanted, except where the site reports
-    otherwise; any other object is recorded with what is needed to remove it.
+    otherwise; any other object is recorded with what is needed to remove it. ``ranges``: of the networks of an allocation, as far
+    as they are known: see :func:`recorded_ranges`.
     """
     asked = wanted.get(orphan.address)
     seen = orphan.seen
@@ -28,7 +32,7 @@ def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
     elif isinstance(seen, ObservedVolume):
         resource = _volume(orphan, seen, asked if isinstance(asked, Volume) else None)
     elif isinstance(seen, ObservedAllocation):
-        resource = _allocation(orphan, seen, asked if isinstance(asked, Allocation) else None)
+        resource = _allocation(orphan, seen, asked if isinstance(asked, Allocation) else None, ranges)
     else:
         resource = asked if isinstance(asked, StagedImage) else _image(orphan)
     return Record(
@@ -75,13 +79,22 @@ def adoption_order(orphans: Iterable[Orphan]) -> tuple[tuple[Orphan, ...], tuple
     return tuple(one for one in all_ if one.kind != "node"), tuple(one for one in all_ if one.kind == "node")
 
 
-def with_held_allocations(wanted: Wanted, lineage: str, held: Iterable[Orphan], inventories: Mapping[str, Inventory]) -> Wanted:
-    """Return ``wanted`` with each cluster requesting what its allocation in ``held`` has, as far as the sites report it."""
+def recorded_ranges(state: State, site: str, cluster: str) -> dict[str, str]:
+    """Return the ranges of a cluster's networks by name, as the interfaces of its recorded nodes have them."""
+    nics = (nic for node in state.nodes() if (node.site, node.cluster) == (site, cluster) for nic in node.nics if nic.address)
+    return {nic.network: str(ip_interface(f"{nic.address}/{nic.prefix}").network) for nic in nics}
+
+
+def with_held_allocations(wanted: Wanted, state: State, held: Iterable[Orphan], inventories: Mapping[str, Inventory]) -> Wanted:
+    """Return ``wanted`` with each cluster requesting what its allocation in ``held`` has.
+
+    As far as the sites report it; the range, if its site does not, as far as recorded nodes have it.
+    """
     by_address = {orphan.address: orphan for orphan in held}
     return replace(
         wanted,
         clusters=tuple(
-            _pinned(cluster, by_address[address], lineage, inventories[cluster.site])
+            _pinned(cluster, by_address[address], state, inventories[cluster.site])
             if (address := f"{cluster.site}/{cluster.name}/allocation") in by_address
             else cluster
             for cluster in wanted.clusters
@@ -97,18 +110,19 @@ def _renamed(address: str, site: str, before: str, after: str) -> str:
     return "/".join((site, after, *inside))
 
 
-def _pinned(cluster: WantedCluster, orphan: Orphan, lineage: str, inventory: Inventory) -> WantedCluster:
+def _pinned(cluster: WantedCluster, orphan: Orphan, state: State, inventory: Inventory) -> WantedCluster:
     seen = orphan.seen if isinstance(orphan.seen, ObservedAllocation) else ObservedAllocation(address=orphan.address)
     extra = {network.cidr for network in cluster.networks}
-    cidrs = [each.value for each in inventory.cidrs if (each.lineage, each.address) == (lineage, seen.address)]
+    cidrs = [each.value for each in inventory.cidrs if (each.lineage, each.address) == (state.lineage, seen.address)]
     private = [cidr for cidr in cidrs if cidr not in extra]
+    recorded = recorded_ranges(state, cluster.site, cluster.name).get("private", cluster.cidr)
     public = cluster.public
     if seen.public and public.kind == "pool":
         public = replace(public, kind="address", address=seen.public[0])
     return replace(
         cluster,
         vlan=dict(seen.vlans).get("private", cluster.vlan),
-        cidr=private[0] if len(private) == 1 else cluster.cidr,
+        cidr=private[0] if len(private) == 1 else recorded,
         public=public,
     )
 
@@ -144,7 +158,7 @@ def _group_and_index(name: str, cluster: str) -> tuple[str, int]:
     return (group, int(number)) if group and number.isdecimal() else ("frontend", 0)
 
 
-def _allocation(orphan: Orphan, seen: ObservedAllocation, asked: Allocation | None) -> Allocation:
+def _allocation(orphan: Orphan, seen: ObservedAllocation, asked: Allocation | None, ranges: Mapping[str, str]) -> Allocation:
     vlans = dict(seen.vlans)
     if asked is not None:
         networks = tuple(replace(network, vlan=vlans.get(network.name, network.vlan)) for network in asked.networks)
@@ -154,7 +168,7 @@ def _allocation(orphan: Orphan, seen: ObservedAllocation, asked: Allocation | No
     return Allocation(
         site=site,
         cluster=cluster,
-        networks=tuple(Network(name=name, cidr=_UNKNOWN_NETWORK, vlan=vlans.get(name)) for name in names),
+        networks=tuple(Network(name=name, cidr=ranges.get(name, UNKNOWN_RANGE), vlan=vlans.get(name)) for name in names),
         public=tuple(PublicGrant(node=f"{cluster}-frontend", address=address, prefix=32) for address in seen.public),
     )
 

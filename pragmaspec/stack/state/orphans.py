@@ -15,12 +15,13 @@ from pragmaspec.stack.sites import Sites
 from pragmaspec.stack.state.adopt import (
     adopted_record,
     adoption_order,
+    recorded_ranges,
     with_current_address,
     with_held_allocations,
     with_original_address,
 )
 from pragmaspec.state.stack_key import key_file
-from pragmaspec.state_model import State
+from pragmaspec.state_model import Record, State
 
 
 class AdoptionResult(NamedTuple):
@@ -81,12 +82,17 @@ def adopt_orphans(
             now = tuple(with_current_address(orphan, state) for orphan in part)
             resources = _wanted_resources(now, state, wanted, sites)
             records = [
-                with_original_address(adopted_record(called, resources), orphan.address, state.lineage)
+                with_original_address(_adopted(called, resources, state), orphan.address, state.lineage)
                 for orphan, called in zip(part, now, strict=True)
             ]
             state = state.with_records(records)
             taken += [record.address for record in records]
     return AdoptionResult(state, tuple(sorted(taken)))
+
+
+def _adopted(orphan: Orphan, wanted: Mapping[str, Resource], state: State) -> Record:
+    is_allocation = orphan.kind == "allocation"
+    return adopted_record(orphan, wanted, recorded_ranges(state, *orphan.address.split("/")[:2]) if is_allocation else {})
 
 
 def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
@@ -116,7 +122,10 @@ def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | N
         return {}
     held = [orphan for orphan in part if orphan.kind == "allocation"]
     if held:
-        wanted = with_held_allocations(wanted, state.lineage, held, sites.inventories({orphan.site for orphan in held}))
+        wanted = with_held_allocations(wanted, state, held, sites.inventories({orphan.site for orphan in held}))
+        # A cluster with recorded nodes is only switched on, with the networks that are recorded.
+        granted = {(orphan.site, orphan.address.split("/")[1]) for orphan in held}
+        state = state.with_records((), [node.address for node in state.nodes() if (node.site, node.cluster) in granted])
     request = PlanRequest(running=tuple((name, True) for name in clusters), accept_missing=True)
     plan = compute_plan(wanted, state, sites, request, refresh=False)
     return {action.address: action.resource for action in plan.actions if action.verb != "clean"}

@@ -84,6 +84,23 @@ def test_a_single_object_is_adopted(cli: CommandLine) -> None:
     assert "Known sites: lab" in cli("orphans", "--site", "hall", status=64).err
 
 
+def test_an_allocation_alone_keeps_its_range(cli: CommandLine) -> None:
+    cli.running(private="{range: 10.77.0.0/16}")
+    before = cli("state", "list", "--json").json["records"][0]
+    wanted = cli.spec().read_text()
+    for text in (wanted.partition("clusters:")[0] + "clusters: {}\n", wanted):
+        cli.spec().write_text(text)
+        cli("state", "rm", "lab/hello/allocation", "-y")
+        cli("orphans", "--adopt", "*")
+        adopted = cli("state", "list", "--json").json["records"][0]
+        assert [network["cidr"] for network in adopted["networks"]] == ["10.77.0.0/16"]
+    assert [adopted[name] for name in ("public", "op")] == [before[name] for name in ("public", "op")]
+    plan = cli("plan", "--json").json
+    assert [(action["verb"], action["impact"]) for action in plan["actions"]] == [("allocate", "none")]
+    cli("apply", "-y")
+    assert cli("plan").out.startswith("No changes")
+
+
 def test_an_unreachable_site_is_not_an_empty_site(cli: CommandLine) -> None:
     cli.running()
     cli.spec(site={"faults": "[{call: observe, kind: refuse}]"})

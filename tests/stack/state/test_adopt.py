@@ -1,10 +1,16 @@
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, ObservedVolume, SiteIdentity
+from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, ObservedVolume, PoolUse, SiteIdentity
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNetwork, WantedNodes
-from pragmaspec.resources import Allocation, Network, Node, SizeRequest, StagedImage, Volume
-from pragmaspec.stack.state.adopt import adopted_record, adoption_order, with_current_address, with_held_allocations
+from pragmaspec.resources import Allocation, Network, Nic, Node, SizeRequest, StagedImage, Volume
+from pragmaspec.stack.state.adopt import (
+    adopted_record,
+    adoption_order,
+    recorded_ranges,
+    with_current_address,
+    with_held_allocations,
+)
 from pragmaspec.state_model import Record, State
 
 NODE = "lab/hello/node/hello-compute-7"
@@ -124,9 +130,19 @@ def test_a_cluster_requests_the_allocation_it_already_holds() -> None:
     other = WantedCluster(name="other", site="lab", frontend=nodes, computes=nodes)
     wanted = Wanted(spec_file="x", spec_sha256="x", sites=(), images=(), clusters=(cluster, other))
     seen = ObservedAllocation(address=ALLOCATION, public=("192.0.2.5",), vlans=(("private", 20), ("data", 21)))
-    first, second = with_held_allocations(wanted, "l", [_orphan(seen)], {"lab": EMPTY}).clusters
+    first, second = with_held_allocations(wanted, State(lineage="l"), [_orphan(seen)], {"lab": EMPTY}).clusters
     assert (first.vlan, first.cidr, first.public.kind, first.public.address) == (20, None, "address", "192.0.2.5")
     assert second == other
+    nic = Nic(network="private", mac="", address="10.9.0.10", prefix=16)
+    recorded = State(lineage="l").with_record(Record(resource=replace(_wanted_node(), nics=(nic,))))
+    assert with_held_allocations(wanted, recorded, [_orphan(seen)], {"lab": EMPTY}).clusters[0].cidr == "10.9.0.0/16"
+    reported = replace(EMPTY, cidrs=(PoolUse(value="10.8.0.0/16", owner="hello", lineage="l", address=ALLOCATION),))
+    assert with_held_allocations(wanted, recorded, [_orphan(seen)], {"lab": reported}).clusters[0].cidr == "10.8.0.0/16"
+    ranges = recorded_ranges(recorded, "lab", "hello")
+    assert (ranges, recorded_ranges(recorded, "lab", "other")) == ({"private": "10.9.0.0/16"}, {})
+    held = adopted_record(_orphan(seen), {}, ranges).resource
+    assert isinstance(held, Allocation)
+    assert [network.cidr for network in held.networks] == ["10.9.0.0/16", "0.0.0.0/0"]
 
 
 def test_an_orphan_is_renamed_like_the_records_of_its_cluster() -> None:
