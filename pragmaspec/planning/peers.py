@@ -2,11 +2,15 @@
 
 from msgspec.structs import replace
 
+from pragmaspec.planning.impact import changed_fields_text
 from pragmaspec.planning.late.members import members_digest
 from pragmaspec.planning.plan import Action
+from pragmaspec.planning.targets import without_dangling_keys
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import State
+
+_CHANGED = changed_fields_text(("peers",))
 
 
 def with_peers(selected: tuple[Action, ...], wanted: Wanted, state: State) -> tuple[Action, ...]:
@@ -31,6 +35,12 @@ def with_peers(selected: tuple[Action, ...], wanted: Wanted, state: State) -> tu
             nodes = [node for node in members.values() if (node.site, node.cluster) == (site, name)]
             digests[site, name] = members_digest(allocation, nodes, cluster.domain)
     return tuple(_with_digest(action, digests) for action in selected)
+
+
+def without_known_members(selected: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Return ``selected`` without the updates of members that the guests already know, so that partial plans become empty."""
+    left = tuple(action for action in selected if action.reason != _CHANGED or action.resource != action.before)
+    return left if len(left) == len(selected) else without_dangling_keys(left)
 
 
 def _with_digest(action: Action, digests: dict[tuple[str, str], str]) -> Action:

@@ -44,7 +44,7 @@ from pragmaspec.planning.moves.facts import SiteFacts, site_facts
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
 from pragmaspec.planning.moves.suggest import likely_moves
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.peers import with_peers
+from pragmaspec.planning.peers import with_peers, without_known_members
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Drift, PendingChange, Plan, PlannedSite
 from pragmaspec.planning.power_only import PowerOnlyChanges, is_power_only, power_only_changes, unwanted_power_changes
 from pragmaspec.planning.replacement import check_replacements, replaced_nodes
@@ -413,7 +413,7 @@ def _with_actual_peers(
     A power-only plan does so for new nodes; existing ones boot with the members that they know.
     """
     if request.targets or request.exclude:
-        return with_peers(selected, wanted, refreshed)
+        return without_known_members(with_peers(selected, wanted, refreshed))
     if request.running:
         updated = with_peers(selected, wanted, refreshed)
         return tuple(new if old.before is None else old for old, new in zip(selected, updated, strict=True))

@@ -71,7 +71,14 @@ def selected_actions(actions: tuple[Action, ...], known: Iterable[Resource], req
     excluded = {action.address for action in actions if matches_any(request.exclude, action.resource)}
     while dependent := {address for address in selected - excluded if not excluded.isdisjoint(needs[address])}:
         excluded |= dependent
-    return _without_dangling_keys([action for action in actions if action.address in selected - excluded])
+    return without_dangling_keys([action for action in actions if action.address in selected - excluded])
+
+
+def without_dangling_keys(selected: Iterable[Action]) -> tuple[Action, ...]:
+    """Return ``selected`` without dependencies on other actions."""
+    selected = tuple(selected)
+    keys = {action.key for action in selected}
+    return tuple(replace(action, after=tuple(key for key in action.after if key in keys)) for action in selected)
 
 
 def _needs(actions: tuple[Action, ...]) -> dict[str, set[str]]:
@@ -84,11 +91,6 @@ def _needs(actions: tuple[Action, ...]) -> dict[str, set[str]]:
             if not (isinstance(action.resource, Node) and isinstance(needed, Node)):
                 needs[action.address].add(needed.address)
     return needs
-
-
-def _without_dangling_keys(selected: list[Action]) -> tuple[Action, ...]:
-    keys = {action.key for action in selected}
-    return tuple(replace(action, after=tuple(key for key in action.after if key in keys)) for action in selected)
 
 
 def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:

@@ -1,5 +1,7 @@
 """Cluster members known to guests after partial plans."""
 
+import pytest
+
 from pragmaspec.planning.request import PlanRequest
 from tests.planning.builders import EMPTY, applied, applied_state, cluster, nodes, planned, wanted
 
@@ -38,3 +40,31 @@ def test_members_are_unchanged_by_other_changes() -> None:
     (down, up) = planned(larger, before, request=PlanRequest(targets=("hello-compute-0",))).actions
     assert (down.verb, up.verb) == ("shutdown", "boot")
     assert up.resource.peers == before.record("lab/hello/node/hello-compute-0").resource.peers
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PlanRequest(exclude=("hello-compute-1",)),
+        PlanRequest(targets=("hello-compute-0",)),
+        PlanRequest(targets=("hello-frontend", "hello-compute-0"), exclude=("hello-frontend",)),
+    ],
+)
+def test_a_repeated_partial_plan_is_empty(request_: PlanRequest) -> None:
+    whole = wanted(cluster(computes=2))
+    part = applied(planned(whole, EMPTY, request=request_), EMPTY)
+    assert planned(whole, part, request=request_).empty
+    rest = planned(whole, part)
+    assert planned(whole, applied(rest, part)).empty
+
+
+def test_other_changes_of_members_that_are_known_remain() -> None:
+    whole = wanted(cluster(computes=2))
+    request = PlanRequest(exclude=("hello-compute-1",))
+    part = applied(planned(whole, EMPTY, request=request), EMPTY)
+    protected = wanted(cluster(computes=2, protect=True))
+    assert {action.address for action in planned(protected, part, request=request).actions} == {
+        "lab/hello/allocation",
+        "lab/hello/node/hello-frontend",
+        "lab/hello/node/hello-compute-0",
+    }
