@@ -54,7 +54,7 @@ class ActionRunner:
         """Make the provider call of a job. Returns the created node if its guest has to become ready before the job ends."""
         action = job.action
         try:
-            self._calls.check(action)
+            self._calls.check(action, job.earlier)
         except PragmaspecError as error:
             self._send(ActionResult(action, job.earlier, error))  # no call was made, so the earlier record is still right
             return None

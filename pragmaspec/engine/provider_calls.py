@@ -91,13 +91,19 @@ class ProviderCalls:
                 return self._volume_storage(action).allocate_volume(resource, mark)
         raise TypeError(action.key)
 
-    def check(self, action: Action) -> None:
-        """Raise SiteError if ``action`` stops or removes a node that the plan boots again and that could not boot."""
+    def check(self, action: Action, earlier: Record | None) -> None:
+        """Raise SiteError if ``action`` stops or removes a node that the plan boots again and that could not boot.
+
+        ``earlier``: the record of the node.
+        """
         boot_check, boot = self.tools(action).provider.abilities.boot_check, self._boots.get(action.address)
         if action.verb not in ("shutdown", "clean") or boot is None:
             return
         if isinstance(boot.resource, Node) and boot_check is not None:
-            boot_check.check_boot(self._minimal_boot_request(boot.resource, self.mark(boot, None)))
+            present = earlier.mark(self._lineage) if earlier is not None else None
+            # A machine that is started again keeps its mark, even if the node was renamed since its creation.
+            mark = present if present is not None and present.generation == boot.generation else self.mark(boot, None)
+            boot_check.check_boot(replace(self._minimal_boot_request(boot.resource, mark), present=present))
 
     def is_paused(self, action: Action) -> bool:
         """True if the node that ``action`` created stays paused until :meth:`resume`."""

@@ -56,6 +56,9 @@ class BootRequest(Frozen, frozen=True):
     discard_disks: tuple[str, ...] = ()
     """Names of disks of the node to remove before it starts, as the user has allowed. One that ``node`` still has is created
     anew, empty."""
+    present: Mark | None = None
+    """In a check only: the mark of the node's machine at the site, of an earlier generation or address than ``mark`` if the node
+    is made anew. It is stopped or removed before the boot, so what it uses is free. None: only that of ``mark`` may exist."""
 
     @override
     def __repr__(self) -> str:
@@ -64,6 +67,11 @@ class BootRequest(Frozen, frozen=True):
     @override
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("node", self.node), ("mark", self.mark)]
+
+    @property
+    def own_marks(self) -> tuple[Mark, ...]:
+        """The marks of the node's machines: the one to boot, and the one that it replaces."""
+        return (self.mark,) if self.present is None else (self.mark, self.present)
 
     @property
     def allocation_mark(self) -> Mark:
@@ -193,7 +201,8 @@ class BootCheck(Protocol):
         """Raise SiteError, as :meth:`Provider.boot` would, when the node's image, flavor or one of its networks is missing.
 
         Called before a node that is to boot again is stopped, and before its old disk is removed. Must not change anything. The
-        request has neither seed nor user-data nor overlay.
+        request has neither seed nor user-data nor overlay, and names the machine that the node has until then: ``present``. No
+        conflict with that machine may be reported.
         """
         ...
 

@@ -1,6 +1,7 @@
 """The part of the contract on devices of hosts, for sites that report free ones in their inventories."""
 
 import pytest
+from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError
 from pragmaspec.planning.observed import ExclusiveUse
@@ -59,3 +60,13 @@ def test_only_one_machine_runs_with_a_device(subject: Subject) -> None:
     assert subject.lineage[:8] in str(refusal.value)
     assert [seen.address for seen in subject.observed().nodes if seen.status == "running"] == [node.address]
     assert users(subject, node)[0] == (subject.lineage, node.address, True)
+
+
+@needs("devices", "boot_check")
+def test_a_check_reports_no_conflict_with_the_machine_that_has_the_device(subject: Subject) -> None:
+    subject.prepare()
+    node = node_with_device(subject)
+    subject.boot(node)
+    renamed = subject.boot_request(replace(node, name="world-frontend"), generation=1)
+    present = subject.boot_request(node).mark
+    subject.require("boot_check").check_boot(replace(renamed, seed=b"", user_data=b"", present=present))

@@ -215,3 +215,22 @@ def test_a_volume_has_one_running_user(subject: Subject) -> None:
         "hello-frontend": "off",
         "hello-compute-0": "running",
     }
+
+
+@needs("volume_storage", "boot_check", "faithful")
+@pytest.mark.parametrize("renamed", [False, True], ids=["rebuilt", "renamed-and-rebuilt"])
+def test_a_check_reports_no_conflict_with_the_machine_that_is_replaced(subject: Subject, renamed: bool) -> None:
+    check = subject.require("boot_check")
+    subject.prepare()
+    volume = subject.volume()
+    storage_of(subject).allocate_volume(volume, subject.mark(volume))
+    node = node_with(subject, HOME)
+    subject.boot(node)
+    present = subject.boot_request(node).mark
+    anew = subject.boot_request(node_with(subject, HOME, name="world-frontend") if renamed else node, generation=1)
+    check.check_boot(replace(anew, seed=b"", user_data=b"", present=present))
+    other = replace(subject.boot_request(node_with(subject, HOME, name="hello-compute-0")), seed=b"", user_data=b"")
+    with pytest.raises(SiteConflictError):
+        check.check_boot(replace(other, present=other.mark))
+    subject.provider.clean(node, present)
+    assert volumes_of(subject) == {volume.address: 2**21}

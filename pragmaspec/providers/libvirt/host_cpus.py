@@ -66,10 +66,11 @@ def vanished_cpus(host: Host, node: Node) -> Iterator[Difference]:
         yield Difference(f"the host no longer has its CPUs {cpu_ranges(tuple(gone))}", "restart")
 
 
-def require_cpus(host: Host, node: Node, mark: Mark) -> None:
-    """Raise SiteConflictError when another machine that runs is pinned to a CPU of ``node``."""
+def require_cpus(host: Host, node: Node, own_marks: Iterable[Mark]) -> None:
+    """Raise SiteConflictError when a machine without one of ``own_marks`` runs and is pinned to a CPU of ``node``."""
     if not node.pinned:
         return
+    ours = {(mark.lineage, mark.address) for mark in own_marks}
     running = list_domains(host, lambda domain: bool(domain.isActive()))
     problems = [
         Problem(
@@ -78,7 +79,7 @@ def require_cpus(host: Host, node: Node, mark: Mark) -> None:
             "to choose another.",
         )
         for use in _uses(running, host_cpus(host))
-        if int(use.value) in node.pinned and (use.lineage, use.address) != (mark.lineage, mark.address)
+        if int(use.value) in node.pinned and (use.lineage, use.address) not in ours
     ]
     if problems:
         raise SiteConflictError.of(problems)

@@ -64,8 +64,8 @@ def vanished_devices(host: Host, node: Node) -> Iterator[Difference]:
             yield Difference(f"device {device.alias} {device.address} {GONE}", "restart")
 
 
-def require_devices(host: Host, node: Node, mark: Mark) -> None:
-    """Raise SiteConflictError when the host lacks a device of ``node``, or another machine runs with it."""
+def require_devices(host: Host, node: Node, own_marks: Iterable[Mark]) -> None:
+    """Raise SiteConflictError when the host lacks a device of ``node``, or a machine without an own mark runs with it."""
     own = {device.address for device in node.devices if device.address}
     if not own:
         return
@@ -78,6 +78,7 @@ def require_devices(host: Host, node: Node, mark: Mark) -> None:
         for address in sorted(own)
         if not _exists(host, address)
     ]
+    ours = {(mark.lineage, mark.address) for mark in own_marks}
     running = list_domains(host, lambda domain: bool(domain.isActive()))
     problems += (
         Problem(
@@ -86,7 +87,7 @@ def require_devices(host: Host, node: Node, mark: Mark) -> None:
             "to choose another.",
         )
         for use in _uses(running)
-        if use.value in own and (use.lineage, use.address) != (mark.lineage, mark.address)
+        if use.value in own and (use.lineage, use.address) not in ours
     )
     if problems:
         raise SiteConflictError.of(problems)

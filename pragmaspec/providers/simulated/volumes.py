@@ -37,6 +37,7 @@ def booted_disks(request: BootRequest, kept: SimulatedMachine | None) -> tuple[M
 def check_volumes(world: World, request: BootRequest) -> None:
     """Raise SiteError when a volume of the node is missing, of another owner, or attached to another running machine."""
     node, marks = request.node, dict(request.volumes)
+    own = {(mark.lineage, mark.address) for mark in request.own_marks}
     for name in node.volumes:
         mark = marks.get(name)
         volume = world.volume(volume_name(mark)) if mark is not None else None
@@ -45,7 +46,7 @@ def check_volumes(world: World, request: BootRequest) -> None:
                 "A node cannot boot", f"{node.address} needs volume {name}, which the site does not have. Plan again."
             )
         users = [
-            each for each in world.users_of(volume.name) if each.status == "running" and each.address != request.mark.address
+            each for each in world.users_of(volume.name) if each.status == "running" and (each.lineage, each.address) not in own
         ]
         if users:
             raise SiteConflictError(

@@ -64,3 +64,15 @@ def test_a_volume_without_a_record_is_found_again(cli: CommandLine) -> None:
     assert _volumes(cli) == [(NAME, "hello-frontend")]
     assert cli("plan").out.startswith("No changes")
     assert "volume" in cli("show", f"lab/volume/{NAME}", "--json").json["record"]["kind"]
+
+
+def test_a_node_with_a_volume_is_restarted_and_rebuilt_after_a_rename(cli: CommandLine) -> None:
+    _cluster(cli)
+    file = cli.directory / "cluster.yaml"
+    moved = file.read_text().replace("  hello:", "  world:") + "moved: [{from: hello, to: world}]\n"
+    file.write_text(moved.replace("memory: 1 GiB", "memory: 2 GiB"))
+    restarted = cli("apply", "-y", "--json").json["done"]
+    assert {"shutdown lab/world/node/world-frontend", "boot lab/world/node/world-frontend"} <= set(restarted)
+    rebuilt = cli("apply", "-y", "--replace", "world-frontend", "--allow", "rebuild", "--json").json["done"]
+    assert {"clean lab/world/node/world-frontend", "boot lab/world/node/world-frontend"} <= set(rebuilt)
+    assert cli("plan").out.startswith("No changes")

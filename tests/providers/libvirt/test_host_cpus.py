@@ -193,3 +193,13 @@ def allowed(process, thread):
             (text,) = re.findall(r"^Cpus_allowed_list:\s*(\S+)$", (task / "status").read_text(), re.MULTILINE)
             return cpu_set(text)
     raise AssertionError(f"no thread {thread}")
+
+
+def test_a_renamed_node_may_use_the_cpus_of_the_machine_that_it_replaces(fake_stack):
+    fake_stack.prepare()
+    node = pinned(fake_stack, 3)
+    fake_stack.boot(node)
+    anew = fake_stack.boot_request(replace(node, name="world-frontend"), generation=1)
+    with pytest.raises(SiteConflictError, match="needs the CPU 3"):
+        fake_stack.provider.check_boot(anew)
+    fake_stack.provider.check_boot(replace(anew, present=fake_stack.boot_request(node).mark))

@@ -68,8 +68,8 @@ def check_boot(host: Host, request: BootRequest) -> None:
     """Raise SiteError when the image, a volume or a network of the node is missing."""
     _require_image(host, request.image)
     require_volumes(host, request)
-    require_devices(host, request.node, request.mark)
-    require_cpus(host, request.node, request.mark)
+    require_devices(host, request.node, request.own_marks)
+    require_cpus(host, request.node, request.own_marks)
     links = [(nic.network, interface_link(request, nic)) for nic in request.node.nics]
     _require_networks(host, request.node, [link for _, link in links])
     for name, link in links:

@@ -49,7 +49,7 @@ def require_volumes(host: Host, request: BootRequest) -> None:
     marks = dict(request.volumes)
     if not request.node.volumes:
         return
-    users = _active_users(host, except_uuid=request.mark.uuid)
+    users = _active_users(host, request)
     listed = volumes.list_names(host)
     for name in request.node.volumes:
         mark = marks.get(name)
@@ -84,14 +84,16 @@ class _Users:
         self.others: dict[str, str] = {}
 
 
-def _active_users(host: Host, except_uuid: str) -> _Users:
+def _active_users(host: Host, request: BootRequest) -> _Users:
+    """The users that run, without a machine that the new one replaces, which is gone before the boot."""
     found = _Users()
+    replaced = {mark.uuid for mark in request.own_marks}
     for domain in host.handle().listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         with ignoring(libvirt.VIR_ERR_NO_DOMAIN):
             files = all_files(parse(domain.XMLDesc(0)), own=False)
-            if domain.UUIDString() == except_uuid:
+            if domain.UUIDString() == request.mark.uuid:
                 found.own |= files
-            else:
+            elif domain.UUIDString() not in replaced:
                 found.others.update(dict.fromkeys(files, domain.name()))
     return found
 

@@ -153,3 +153,14 @@ def test_the_definition_contains_the_disks_by_serial_number(with_volume, virsh):
     domain = parse(virsh.lookupByName(names.domain_name(node.name, with_volume.mark(node))).XMLDesc())
     assert {disk.findtext("serial") for disk in domain.findall("devices/disk")} >= {"scratch", "home"}
     assert msgspec.json.decode(msgspec.json.encode(HOME), type=Disk) == HOME
+
+
+def test_a_rebuild_is_refused_while_the_running_machine_has_a_snapshot_of_the_volume(with_volume):
+    node = node_with(with_volume, HOME)
+    with_volume.boot(node)
+    anew = replace(with_volume.boot_request(node, generation=1), present=with_volume.mark(node))
+    with_volume.provider.check_boot(anew)
+    file = snapshot_file(with_volume)
+    with pytest.raises(SiteConflictError, match="snapshots"):
+        with_volume.provider.check_boot(anew)
+    volumes.remove(host_of(with_volume), file)
