@@ -35,11 +35,11 @@ def clusters(incomplete: str) -> list[str]:
 
 
 def volume_names(incomplete: str) -> list[str]:
-    """Return the names of recorded volumes."""
-    from pragmaspec.stack.cluster_requests import recorded_volumes
+    """Return the names of recorded volumes; addresses where several sites have one of that name."""
+    from pragmaspec.stack.named_volumes import shortest_names
 
     state = _state()
-    return sorted(each.name for each in recorded_volumes(state) if each.name.startswith(incomplete)) if state else []
+    return sorted(name for name in shortest_names(state) if name.startswith(incomplete)) if state else []
 
 
 def addresses(incomplete: str) -> list[str]:

@@ -396,7 +396,7 @@ def _with_requested_reason(action: Action, request: PlanRequest) -> Action:
     if isinstance(resource, StagedImage):
         return action
     if isinstance(resource, Volume):
-        is_named = action.verb == "clean" and resource.name in request.drop_volumes
+        is_named = action.verb == "clean" and resource.address in request.drop_volumes
         return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, REQUESTED)) if is_named else action
     if resource.cluster in request.drop:
         return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, REQUESTED), where=None)

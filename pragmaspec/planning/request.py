@@ -18,7 +18,7 @@ class PlanRequest(Frozen, frozen=True):
     drop: tuple[str, ...] = ()
     """Clusters to remove although the spec has them."""
     drop_volumes: tuple[str, ...] = ()
-    """Volumes to remove. Without ``only_clusters``, the plan concerns nothing else."""
+    """Addresses of volumes to remove. Without ``only_clusters``, the plan concerns nothing else."""
     only_clusters: tuple[str, ...] = ()
     """The clusters to plan; empty: all."""
     accept_missing: bool = False

@@ -28,20 +28,19 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     protected = [action for action in plan.actions if _breaks_protection(action)]
     found: list[Problem] = []
     if rebuilt and "rebuild" not in allow:
-        found.append(
-            _refusal("The plan rebuilds nodes", rebuilt, "rebuilt from the image; the data on the disk is lost.", "rebuild")
-        )
+        consequence = "rebuilt from the image; the data on the disk is lost."
+        found.append(_refusal("The plan rebuilds nodes", _names(rebuilt), consequence, "rebuild"))
     if removed and "data-loss" not in allow:
-        found.append(_refusal("The plan removes nodes", removed, "removed together with the disk.", "data-loss"))
+        found.append(_refusal("The plan removes nodes", _names(removed), "removed together with the disk.", "data-loss"))
     if volumes and "data-loss" not in allow:
-        found += _volume_refusals(volumes)
+        found += _volume_refusals(volumes, plan)
     if losing and "data-loss" not in allow:
         found.append(_snapshot_refusal(losing))
     if discarding and "data-loss" not in allow:
         found.append(_disk_refusal(discarding))
     if protected and "protected" not in allow:
         consequence = "protected, but rebuilt or removed. Set `protect: false` and apply that first."
-        found.append(_refusal("The plan removes protected resources", protected, consequence, "protected"))
+        found.append(_refusal("The plan removes protected resources", _names(protected), consequence, "protected"))
     return tuple(found)
 
 
@@ -52,9 +51,8 @@ def named_by_command(plan: Plan, resource: Resource) -> bool:
     )
 
 
-def _refusal(summary: str, actions: Iterable[Action], consequence: str, allowance: Allowance) -> Problem:
-    names = joined([_name(action) for action in actions])
-    return Problem(summary=summary, detail=f"{names}: {consequence} Pass `--allow {allowance}` if this is intended.")
+def _refusal(summary: str, names: Sequence[str], consequence: str, allowance: Allowance) -> Problem:
+    return Problem(summary=summary, detail=f"{joined(names)}: {consequence} Pass `--allow {allowance}` if this is intended.")
 
 
 def _snapshot_refusal(actions: Sequence[Action]) -> Problem:
@@ -72,17 +70,20 @@ def _removes_node(action: Action) -> bool:
     return action.impact == "data-loss" and action.verb == "clean" and not isinstance(action.resource, Volume)
 
 
-def _volume_refusals(actions: Sequence[Action]) -> list[Problem]:
+def _volume_refusals(actions: Sequence[Action], plan: Plan) -> list[Problem]:
+    def names(actions: Sequence[Action]) -> list[str]:
+        return [volume_text(action.resource, plan) for action in actions]
+
     removed = [action for action in actions if action.verb == "clean"]
     lost = [action for action in actions if action.verb != "clean"]
     found = []
     if removed:
-        found.append(_refusal("The plan removes volumes", removed, "removed with all data.", "data-loss"))
+        found.append(_refusal("The plan removes volumes", names(removed), "removed with all data.", "data-loss"))
     if lost:
         consequence = (
             "gone from the site, with all data, and created anew, empty. If the data still exists, restore the volume first."
         )
-        found.append(_refusal("The plan creates lost volumes anew", lost, consequence, "data-loss"))
+        found.append(_refusal("The plan creates lost volumes anew", names(lost), consequence, "data-loss"))
     return found
 
 
@@ -105,8 +106,15 @@ def _breaks_protection(action: Action) -> bool:
     return removes and isinstance(action.before, (Allocation, Node)) and action.before.protect
 
 
+def volume_text(volume: Resource, plan: Plan) -> str:
+    """Return ``volume home``, or ``volume home at lab`` in a plan for several sites, which may have volumes of one name."""
+    name = volume.address.rpartition("/")[2]
+    return f"volume {name} at {volume.site}" if len(plan.sites) > 1 else f"volume {name}"
+
+
+def _names(actions: Iterable[Action]) -> list[str]:
+    return [_name(action) for action in actions]
+
+
 def _name(action: Action) -> str:
-    resource = action.resource
-    if isinstance(resource, Volume):
-        return f"volume {resource.name}"
-    return resource.name if isinstance(resource, Node) else resource.address
+    return action.resource.name if isinstance(action.resource, Node) else action.address

@@ -5,7 +5,7 @@ from collections.abc import Container
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.resources import Node, StagedImage, Volume
+from pragmaspec.resources import Node, StagedImage
 from pragmaspec.state_model import State
 
 
@@ -27,8 +27,7 @@ def addresses_in_scope(wanted: Wanted, desired: list[Desired], state: State, req
     unneeded images of its site, even if its nodes were never created.
     """
     if request.drop_volumes and not request.only_clusters:
-        volumes = [record.resource for record in state.records if isinstance(record.resource, Volume)]
-        return frozenset(volume.address for volume in volumes if volume.name in request.drop_volumes)
+        return frozenset(request.drop_volumes)
     if not request.running and not request.only_clusters:
         return EVERYTHING
     resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pragmaspec.errors import PlanRefusedError, Problem, UsageError
+from msgspec.structs import replace
+
+from pragmaspec.errors import PlanRefusedError, UsageError
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Node, StagedImage, Volume
+from pragmaspec.stack.named_volumes import known_volumes, volume_addresses
 from pragmaspec.state_model import State
 from pragmaspec.text import did_you_mean, joined
 
@@ -44,14 +47,12 @@ def clean_plan(planner: "Planner", cluster: str, options: CleanOptions) -> "Read
     Raises PlanRefusedError if nodes of it are running, unless ``options.shutdown``.
     """
     _refuse_unknown(cluster, planner)
-    volumes = [each.name for each in recorded_volumes(planner.state) if each.cluster == cluster] if options.volumes else []
     request = PlanRequest(
-        drop=(cluster,),
-        only_clusters=(cluster,),
-        drop_volumes=tuple(volumes),
-        accept_missing=options.accept_missing,
-        prune_images=options.prune_images,
+        drop=(cluster,), only_clusters=(cluster,), accept_missing=options.accept_missing, prune_images=options.prune_images
     )
+    if options.volumes:
+        volumes = (each.volume for each in known_volumes(planner, request))
+        request = replace(request, drop_volumes=tuple(each.address for each in volumes if each.cluster == cluster))
     plan = planner.plan(request)
     if not options.shutdown:
         refuse_running(plan, cluster, planner.state)
@@ -59,25 +60,12 @@ def clean_plan(planner: "Planner", cluster: str, options: CleanOptions) -> "Read
 
 
 def clean_volumes_plan(planner: "Planner", names: tuple[str, ...], *, accept_missing: bool = False) -> "ReadablePlan":
-    """Plan to remove the volumes ``names`` and nothing else. Raises UsageError for one that is not recorded."""
-    known = sorted({volume.name for volume in recorded_volumes(planner.state)})
-    recorded = f"Recorded volumes: {joined(known) or 'none'}."
-    problems = [
-        Problem(
-            summary="No such volume",
-            detail=f"{name} is not recorded. {did_you_mean(name, known, recorded)}",
-        )
-        for name in names
-        if name not in known
-    ]
-    if problems:
-        raise UsageError.of(problems)
-    return planner.plan(PlanRequest(drop_volumes=names, accept_missing=accept_missing))
+    """Plan to remove the volumes ``names`` (or addresses), and nothing else.
 
-
-def recorded_volumes(state: State) -> tuple[Volume, ...]:
-    """Return the recorded volumes."""
-    return tuple(record.resource for record in state.records if isinstance(record.resource, Volume))
+    Raises UsageError for one that is not recorded, or a name that several have.
+    """
+    request = PlanRequest(drop_volumes=names, accept_missing=accept_missing)
+    return planner.plan(replace(request, drop_volumes=volume_addresses(names, known_volumes(planner, request))))
 
 
 def refuse_running(plan: "Plan", cluster: str, state: State) -> None:

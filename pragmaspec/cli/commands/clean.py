@@ -32,7 +32,8 @@ _VolumeOption = Annotated[
     typer.Option(
         "--volume",
         metavar="NAME",
-        help="Remove this volume, which no node may use, instead of a cluster. Repeatable.",
+        help="Remove this volume, which no node may use, instead of a cluster. Its address, if several sites have the name. "
+        "Repeatable.",
         autocompletion=volume_names,
     ),
 ]

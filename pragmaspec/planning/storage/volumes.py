@@ -27,7 +27,7 @@ def desired_volumes(desired: Iterable[Desired], refreshed: RefreshedState, reque
         for record in refreshed.state.records
         if isinstance(record.resource, Volume)
         and record.address not in wanted
-        and record.resource.name not in request.drop_volumes
+        and record.address not in request.drop_volumes
         and request.concerns(record.resource.cluster)
     ]
     return [*wanted.values(), *kept]
@@ -162,5 +162,5 @@ def _used_removals(users: Mapping[str, list[Node]], state: State, request: PlanR
             f"remove the cluster too: `pragmaspec clean {nodes[0].cluster} --volumes`.",
         )
         for address, nodes in sorted(using.items())
-        if address.rpartition("/")[2] in request.drop_volumes
+        if address in request.drop_volumes
     ]

@@ -51,7 +51,7 @@ class PlanLines:
         }
         """Names of the plan's images by digest."""
         self._removed_volumes = frozenset(
-            action.resource.name for action in plan.actions if isinstance(action.resource, Volume) and action.verb == "clean"
+            action.address for action in plan.actions if isinstance(action.resource, Volume) and action.verb == "clean"
         )
 
     def line(self, entry: ResourceActions) -> PlanLine:
@@ -91,7 +91,7 @@ class PlanLines:
         if action.verb == "boot" and action.way:
             return action.way
         if isinstance(resource, Volume):
-            return f"{size(resource.size_bytes)} volume"
+            return f"{size(resource.size_bytes)} volume{f' at {resource.site}' if len(self._sites) > 1 else ''}"
         if action.verb in ("update", "record") and not isinstance(resource, Allocation):
             return ""
         if isinstance(resource, StagedImage):
@@ -100,7 +100,9 @@ class PlanLines:
             return " · ".join((*map(grant_text, resource.public), *map(network_text, resource.networks)))
         if action.verb != "clean":
             return _node_details(resource, with_disk=False)
-        kept = (f"keeps volume {name}" for name in resource.volumes if name not in self._removed_volumes)
+        kept = (
+            f"keeps volume {name}" for name in resource.volumes if f"{resource.site}/volume/{name}" not in self._removed_volumes
+        )
         return " · ".join((_node_details(resource, with_disk=True), *kept))
 
     def _image_details(self, action: Action, image: StagedImage) -> str:

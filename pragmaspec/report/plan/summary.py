@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pragmaspec.planning.actions import ALREADY_STAGED
 from pragmaspec.planning.plan import Impact, Plan
-from pragmaspec.planning.safety import disks_text, named_by_command
+from pragmaspec.planning.safety import disks_text, named_by_command, volume_text
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import wrap_sentences
 from pragmaspec.report.plan.rows import breaks_protection, display_name, short_verb
@@ -85,7 +85,7 @@ def _risks(entries: Sequence[ResourceActions], plan: Plan) -> list[_Sentence]:
         text = _with_verb(removed, "is removed with its disk", "are removed with their disks")
         nodes = [entry for entry in lost if entry not in volumes]
         risks.append(("DATA LOSS", "danger", f": {text}{_consent_text(nodes, plan, 'data-loss')}."))
-    risks += _volume_losses(volumes)
+    risks += _volume_losses(volumes, plan)
     risks += _other_losses(plan)
     protected = _protected_names(entries)
     if protected:
@@ -94,9 +94,9 @@ def _risks(entries: Sequence[ResourceActions], plan: Plan) -> list[_Sentence]:
     return risks
 
 
-def _volume_losses(volumes: Sequence[ResourceActions]) -> list[_Sentence]:
-    removed = [f"volume {display_name(entry.main.resource)}" for entry in volumes if entry.main.verb == "clean"]
-    lost = [f"volume {display_name(entry.main.resource)}" for entry in volumes if entry.main.verb != "clean"]
+def _volume_losses(volumes: Sequence[ResourceActions], plan: Plan) -> list[_Sentence]:
+    removed = [volume_text(entry.main.resource, plan) for entry in volumes if entry.main.verb == "clean"]
+    lost = [volume_text(entry.main.resource, plan) for entry in volumes if entry.main.verb != "clean"]
     texts = [_with_verb(removed, "is removed", "are removed")] if removed else []
     texts += [_with_verb(lost, "is gone and created anew, empty", "are gone and created anew, empty")] if lost else []
     return [("DATA LOSS", "danger", f": {text} (allow with --allow data-loss).") for text in texts]

@@ -76,3 +76,50 @@ def test_a_node_with_a_volume_is_restarted_and_rebuilt_after_a_rename(cli: Comma
     rebuilt = cli("apply", "-y", "--replace", "world-frontend", "--allow", "rebuild", "--json").json["done"]
     assert {"clean lab/world/node/world-frontend", "boot lab/world/node/world-frontend"} <= set(rebuilt)
     assert cli("plan").out.startswith("No changes")
+
+
+def _two_sites(cli: CommandLine) -> None:
+    """Move a cluster to another site, where it gets a volume of the same name; the old one stays."""
+    _cluster(cli)
+    cli("clean", "hello", "--shutdown")
+    file = cli.directory / "cluster.yaml"
+    text = file.read_text().replace("site: lab", "site: far")
+    file.write_text(text.replace("sites:\n", "sites:\n  far: {provider: simulated, file: ./far.json}\n"))
+    cli("apply", "-y")
+
+
+def test_volumes_of_one_name_are_removed_by_address(cli: CommandLine) -> None:
+    _two_sites(cli)
+    here, far = f"lab/volume/{NAME}", f"far/volume/{NAME}"
+    ambiguous = " ".join(cli("clean", "--volume", NAME, status=64).err.split())
+    assert f"Several volumes have this name {NAME} is {far} and {here}." in ambiguous
+    assert "A volume is in use" in cli("clean", "--volume", far, status=1).err
+    assert f"Did you mean {here}" in cli("clean", "--volume", f"{here}s", status=64).err
+    assert f"volume {NAME} at lab is removed" in cli("clean", "--volume", here, "--dry-run").out
+    assert f"volume {NAME} at lab: removed" in " ".join(cli("clean", "--volume", here, status=4).err.split())
+    cli("clean", "--volume", here, "--allow", "data-loss")
+    assert [each["site"] for each in cli("list", "volume", "--json").json["volumes"]] == ["far"]
+    assert cli("plan").out.startswith("No changes")
+
+
+def test_volumes_of_one_name_are_removed_together(cli: CommandLine) -> None:
+    _two_sites(cli)
+    cli("clean", "hello", "--shutdown")
+    both = [argument for site in ("lab", "far") for argument in ("--volume", f"{site}/volume/{NAME}")]
+    assert f"volume {NAME} at far and volume {NAME} at lab are removed" in " ".join(cli("clean", *both, "--dry-run").out.split())
+    cli("clean", *both, "--allow", "data-loss")
+    assert _volumes(cli) == []
+
+
+def test_volumes_are_found_by_the_names_before_and_after_a_rename(cli: CommandLine) -> None:
+    _cluster(cli)
+    cli("clean", "hello", "--shutdown")
+    file = cli.directory / "cluster.yaml"
+    text = file.read_text()
+    site = text.replace("  lab:", "  here:").replace("site: lab", "site: here")
+    file.write_text(f"{site}moved: [{{kind: site, from: lab, to: here}}]\n")
+    for name in (NAME, f"lab/volume/{NAME}", f"here/volume/{NAME}"):
+        assert "1 to clean" in cli("clean", "--volume", name, "--dry-run").out
+    file.write_text(f"{text.replace('  hello:', '  world:')}moved: [{{from: hello, to: world}}]\n")
+    cli("clean", "world", "--volumes", "--allow", "data-loss")
+    assert _volumes(cli) == []

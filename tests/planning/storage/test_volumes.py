@@ -73,7 +73,7 @@ def test_protected_clusters_keep_their_disks() -> None:
 
 def test_a_volume_is_removed_only_with_consent_though_it_is_named() -> None:
     state = applied(planned(wanted(cluster()), applied_state(with_disks(HOME))), applied_state(with_disks(HOME)))
-    plan = planned(wanted(cluster()), state, request=PlanRequest(drop_volumes=("hello-frontend-home",)))
+    plan = planned(wanted(cluster()), state, request=PlanRequest(drop_volumes=(ADDRESS,)))
     assert action_names(plan) == ["clean hello-frontend-home"]
     assert summaries(plan) == ["The plan removes volumes"]
     assert summaries(plan, frozenset(("data-loss",))) == []
@@ -81,7 +81,7 @@ def test_a_volume_is_removed_only_with_consent_though_it_is_named() -> None:
 
 def test_removing_a_cluster_by_name_is_no_consent_to_lose_its_volumes() -> None:
     state = applied_state(with_disks(HOME))
-    request = PlanRequest(drop=("hello",), only_clusters=("hello",), drop_volumes=("hello-frontend-home",))
+    request = PlanRequest(drop=("hello",), only_clusters=("hello",), drop_volumes=(ADDRESS,))
     plan = planned(wanted(with_disks(HOME)), state, request=request)
     assert summaries(plan) == ["The plan removes volumes"]
     clean = action(plan, "clean hello-frontend-home")
