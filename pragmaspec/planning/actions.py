@@ -80,7 +80,9 @@ def _node_actions(
     if impact == "rebuild":
         return _rebuild(change, record, before, after, reason, refreshed.never_created)
     if record.status != "ready":
-        return _finish(change, record, after, drift.get(change.address, _unfinished_reason(record)), impact)
+        finish = _finish(change, record, after, drift.get(change.address, _unfinished_reason(record)), impact)
+        is_new = after.running and impact != "reboot" and change.address in refreshed.never_created
+        return [replace(action, before=None, impact="none") for action in finish] if is_new else finish
     if not after.running:
         if not before.running:
             # Autostart is the only thing that can change live on a node that is off.

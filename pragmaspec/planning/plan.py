@@ -26,7 +26,7 @@ class Action(Frozen, frozen=True):
     resource: Resource
     reason: str
     before: Resource | None = None
-    """The recorded resource that this action changes or removes; None for a new one."""
+    """The recorded resource that this action changes or removes; None for a new one, and for a node that was never created."""
     generation: int = 0
     impact: Impact = "none"
     where: Where | None = None

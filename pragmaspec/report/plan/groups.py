@@ -21,7 +21,7 @@ class ResourceActions(Frozen, frozen=True):
     """All actions of a plan on one resource, in order: a rebuild is ``shutdown, clean, boot``."""
 
     main: Action
-    """The last action, which determines the result; except an update with members that are known after apply."""
+    """The last action, which determines the result; except an update that completes a boot."""
     verbs: tuple[str, ...]
     impact: Impact
     """The worst impact of all actions."""
@@ -56,7 +56,7 @@ def actions_by_resource(actions: Iterable[Action]) -> list[ResourceActions]:
         else:
             impact = worst_impact((earlier.impact, action.impact))
             found[address] = ResourceActions(
-                main=earlier.main if action.reason == MEMBERS_LATER else action,
+                main=earlier.main if _completes(action, earlier.main) else action,
                 verbs=(*earlier.verbs, action.verb),
                 impact=impact,
                 discards=earlier.discards or bool(action.discards),
@@ -90,6 +90,11 @@ def folded(entries: Sequence[ResourceActions], *, everything: bool) -> list[Reso
             shown.append(Fold(count=len(run) - _SHOWN_FIRST - 1))
             shown.append(run[-1])
     return shown
+
+
+def _completes(action: Action, earlier: Action) -> bool:
+    """True if ``action`` is the update of a new node, or one with members that are known after apply."""
+    return action.reason == MEMBERS_LATER or (action.verb == "update" and earlier.before is None)
 
 
 def _image_owners(plan: Plan) -> dict[str, str]:
