@@ -10,7 +10,7 @@ from pragmaspec.errors import Problem, UsageError
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Node, Resource, StagedImage, Volume
-from pragmaspec.text import did_you_mean
+from pragmaspec.text import did_you_mean, joined
 
 
 def matches(pattern: str, resource: Resource) -> bool:
@@ -49,12 +49,16 @@ def selected_addresses(resources: Iterable[Resource], scope: Container[str], req
 def selected_actions(actions: tuple[Action, ...], known: Iterable[Resource], request: PlanRequest) -> tuple[Action, ...]:
     """Return the targeted actions and their dependencies, without the excluded ones and those that depend on them.
 
-    The actions on one resource are kept or dropped together: a node is never shut down without its boot. The order between nodes
-    (a frontend is shut down after its computes) is kept among the selected nodes, but selects no other node.
+    The actions on one resource are kept or dropped together: a node is never shut down without its boot. A node that waits for
+    others (``wait_for``) depends on those that do not run yet; any other order between nodes (a frontend is shut down after its
+    computes) is kept among the selected nodes, but selects no other node. A volume is excluded with all nodes that need it.
 
-    Raises UsageError for a pattern that matches none of ``known``: a misspelt target must not read as "no changes".
+    Raises UsageError for a pattern that matches none of ``known``, or for a target that is excluded as a whole: neither must read
+    as "no changes".
     """
+    known = tuple(known)
     _refuse_unknown(known, request)
+    _refuse_excluded(known, request)
     if not request.targets and not request.exclude:
         return actions
     needs = _needs(actions)
@@ -71,6 +75,7 @@ def selected_actions(actions: tuple[Action, ...], known: Iterable[Resource], req
     excluded = {action.address for action in actions if matches_any(request.exclude, action.resource)}
     while dependent := {address for address in selected - excluded if not excluded.isdisjoint(needs[address])}:
         excluded |= dependent
+    excluded |= _unneeded_volumes(actions, needs, excluded)
     return without_dangling_keys([action for action in actions if action.address in selected - excluded])
 
 
@@ -82,19 +87,28 @@ def without_dangling_keys(selected: Iterable[Action]) -> tuple[Action, ...]:
 
 
 def _needs(actions: tuple[Action, ...]) -> dict[str, set[str]]:
-    """Map each address to those that it depends on. A node never depends on another node."""
-    resources = {action.key: action.resource for action in actions}
+    """Map each address to those that it depends on. A node depends on another one only if it waits for its first boot."""
+    by_key = {action.key: action for action in actions}
+    running = {action.address for action in actions if action.verb == "shutdown"}
     needs: dict[str, set[str]] = {action.address: set() for action in actions}
     for action in actions:
         for key in action.after:
-            needed = resources[key]
-            if not (isinstance(action.resource, Node) and isinstance(needed, Node)):
+            needed = by_key[key]
+            waits = (action.verb, needed.verb) == ("boot", "boot") and needed.address not in running
+            if waits or not (isinstance(action.resource, Node) and isinstance(needed.resource, Node)):
                 needs[action.address].add(needed.address)
     return needs
 
 
-def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:
-    resources = tuple(known)
+def _unneeded_volumes(actions: tuple[Action, ...], needs: dict[str, set[str]], excluded: set[str]) -> set[str]:
+    """Return the volumes to allocate that only ``excluded`` resources need."""
+    found = {action.address for action in actions if isinstance(action.resource, Volume) and action.verb == "allocate"}
+    needed = {each for address, each_needs in needs.items() if address not in excluded for each in each_needs}
+    unneeded = {each for address in excluded for each in needs[address]}
+    return (found & unneeded) - needed
+
+
+def _refuse_unknown(resources: tuple[Resource, ...], request: PlanRequest) -> None:
     unknown = [
         (option, pattern)
         for option, patterns in (("--target", request.targets), ("--exclude", request.exclude))
@@ -103,6 +117,21 @@ def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:
     ]
     if unknown:
         raise UsageError.of(no_match_problem(option, pattern, resources) for option, pattern in unknown)
+
+
+def _refuse_excluded(resources: tuple[Resource, ...], request: PlanRequest) -> None:
+    if not request.exclude:
+        return
+    targets = [
+        target
+        for target in request.targets
+        if all(matches_any(request.exclude, resource) for resource in resources if matches(target, resource))
+    ]
+    if targets:
+        raise UsageError(
+            "Both targeted and excluded",
+            f"{joined(targets)}: --exclude matches all that --target selects. Omit one of them. Nothing was changed.",
+        )
 
 
 def no_match_problem(option: str, pattern: str, known: Iterable[Resource], *, nodes_only: bool = False) -> Problem:

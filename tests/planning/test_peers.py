@@ -47,7 +47,7 @@ def test_members_are_unchanged_by_other_changes() -> None:
     [
         PlanRequest(exclude=("hello-compute-1",)),
         PlanRequest(targets=("hello-compute-0",)),
-        PlanRequest(targets=("hello-frontend", "hello-compute-0"), exclude=("hello-frontend",)),
+        PlanRequest(targets=("hello",), exclude=("hello-frontend",)),
     ],
 )
 def test_a_repeated_partial_plan_is_empty(request_: PlanRequest) -> None:

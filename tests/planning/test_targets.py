@@ -6,9 +6,11 @@ from pragmaspec.errors import UsageError
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.targets import matches, selected_addresses
+from pragmaspec.planning.wanted import WantedCluster, WantedDisk
 from pragmaspec.state_model import State
 from tests.planning.builders import EMPTY, action_names, applied_state, cluster, image, nodes, planned, wanted
 
+KEPT = WantedDisk(name="home", size_bytes=2**30, mount="/home", keep=True)
 STATE = applied_state(cluster(), cluster("world"))
 FRONTEND = STATE.nodes("hello")[0]
 ALLOCATION = STATE.record("lab/hello/allocation").resource
@@ -137,3 +139,40 @@ def test_the_addresses_of_a_partial_plan_include_needed_allocations() -> None:
     assert "hello/node/hello-frontend" not in found(exclude=("hello-frontend",))
     assert found(targets=("hello-frontend",), replace=("world-frontend",)) >= {"world/node/world-frontend"}
     assert selected_addresses(resources, frozenset(), PlanRequest(targets=("hello",))) == frozenset()
+
+
+def _waiting() -> WantedCluster:
+    return cluster(computes=nodes(1, wait_for=("g",)), groups=(nodes(2, group="g", disks=(KEPT,)),))
+
+
+def test_nodes_that_a_target_waits_for_are_its_dependencies() -> None:
+    plan = part(_waiting(), targets=("hello-compute-0",))
+    assert [name for name in action_names(plan) if name.startswith("boot")] == [
+        "boot hello-compute-0",
+        "boot hello-g-0",
+        "boot hello-g-1",
+    ]
+    assert {"boot lab/hello/node/hello-g-0", "boot lab/hello/node/hello-g-1"} <= set(plan.actions[-3].after)
+
+
+def test_running_nodes_that_a_target_waits_for_are_left_alone() -> None:
+    before = applied_state(cluster(computes=0, groups=(nodes(1, group="g"),)))
+    larger = cluster(computes=nodes(1, wait_for=("g",)), groups=(nodes(1, group="g", memory_mib=2048),))
+    assert action_names(part(larger, state=before, targets=("hello-compute-0",))) == ["boot hello-compute-0"]
+
+
+def test_nodes_that_wait_for_an_excluded_node_are_excluded_with_its_volume() -> None:
+    plan = part(_waiting(), exclude=("hello-g-1",))
+    assert action_names(plan) == [
+        "stage debian-12",
+        "allocate hello",
+        "allocate hello-g-0-home",
+        "boot hello-frontend",
+        "boot hello-g-0",
+    ]
+
+
+def test_a_target_that_is_excluded_as_a_whole_is_refused() -> None:
+    with pytest.raises(UsageError, match="hello-compute-1: --exclude matches all that --target selects"):
+        part(cluster(), targets=("hello", "hello-compute-1"), exclude=("hello-compute-*",))
+    assert "boot hello-frontend" in action_names(part(cluster(), targets=("hello",), exclude=("hello-compute-*",)))
