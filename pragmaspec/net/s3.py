@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Mapping
 from functools import cache
+from traceback import clear_frames
 from typing import Any, TypeAlias
 
 from pragmaspec.net.retry import RetryPolicy
@@ -151,6 +152,18 @@ def forbid_redirect_loops(client: Client) -> None:
     events.register("before-call.s3.HeadBucket", begin)
     events.register("after-call.s3.HeadBucket", end)
     events.register("after-call-error.s3.HeadBucket", end)
+
+
+def release_responses(error: BaseException) -> None:
+    """Let the connections of a failed request be closed now, not when Python's garbage collector finds them.
+
+    If urllib3 or botocore fails after a response has begun, for example because of an invalid Location, only the frames of the
+    error refer to that response, in a cycle with the error.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        clear_frames(each.__traceback__)
+        each = each.__context__
 
 
 class _RegionLookups(threading.local):

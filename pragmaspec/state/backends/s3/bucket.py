@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pragmaspec.credentials import CREDENTIAL_SOURCES
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.net.retry import RetryPolicy
-from pragmaspec.net.s3 import RedirectLoopError
+from pragmaspec.net.s3 import RedirectLoopError, release_responses
 from pragmaspec.state.backends.s3.config import S3Config, s3_client, unreachable_error
 
 _DENIED = frozenset({301, 307, 400, 401, 403})
@@ -229,6 +229,13 @@ class Bucket:
 
     def _call(self, call: Callable[..., _Result], **arguments: object) -> _Result:
         """Return the response of ``call``. Raises _RequestError, and StateUnreachableError if a retry cannot help."""
+        try:
+            return self._translated(call, **arguments)
+        except (_RequestError, StateUnreachableError) as error:
+            release_responses(error)
+            raise
+
+    def _translated(self, call: Callable[..., _Result], **arguments: object) -> _Result:
         from botocore import exceptions as aws  # noqa: PLC0415 - heavy
         from botocore.parsers import ResponseParserError  # noqa: PLC0415 - heavy
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - heavy

@@ -1,5 +1,8 @@
 """Responses of servers that are not S3 stores: each ends in an error message."""
 
+import gc
+import socket
+
 import pytest
 
 from pragmaspec.errors import StateUnreachableError
@@ -35,6 +38,32 @@ def test_any_response_ends_in_a_clear_error(response, words):
     with RawServer(response) as server, pytest.raises(StateUnreachableError, match=words) as caught:
         S3Backend(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", FAST_RETRY).read()
     assert str(caught.value).isprintable()
+
+
+@pytest.fixture
+def no_garbage_collection():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+@pytest.mark.parametrize("header", [b"Location: http://[::1", b"Last-Modified: 99 Foo"])
+@pytest.mark.parametrize("status", [b"200 OK", b"302 Found"])
+def test_a_response_that_cannot_be_used_leaves_no_open_connection(header, status):
+    response = b"HTTP/1.1 " + status + b"\r\n" + header + b'\r\nETag: "x"\r\nContent-Length: 2\r\n\r\nok'
+    with RawServer(response) as server, pytest.raises(StateUnreachableError):
+        S3Backend(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", FAST_RETRY).read()
+    opened = [each for each in gc.get_objects() if isinstance(each, socket.socket) and each.fileno() >= 0]
+    assert [each for each in opened if each.getsockname()[1] == server.port or _peer_port(each) == server.port] == []
+
+
+def _peer_port(found):
+    try:
+        return found.getpeername()[1]
+    except (OSError, IndexError):
+        return 0
 
 
 @pytest.mark.parametrize(
