@@ -28,3 +28,19 @@ def test_nodes_have_devices_and_cpus_for_themselves_until_they_are_cleaned(cli: 
     assert [use["value"] for use in found["inventory"]["device_uses"]] == ["gpu-0", "gpu-1", "gpu-2"]
     cli("clean", "learning", "-y", "--shutdown", "--allow", "data-loss")
     assert "devices gpu: 4 of 4 free" in cli("list", "site", "rehearsal").out
+
+
+def test_edited_devices_and_cpus_of_a_machine_are_drift_that_a_plan_repairs(cli: CommandLine) -> None:
+    copy(EXAMPLES / "devices.yaml", cli.directory / "cluster.yaml")
+    copytree(EXAMPLES / "files", cli.directory / "files", dirs_exist_ok=True)
+    cli("apply", "-y")
+    (file,) = (path for path in cli.directory.rglob("*.jsonl") if '"machine"' in path.read_text())
+    file.write_text(file.read_text().replace('["gpu-0","gpu-1"]', '["gpu-0","gpu-3"]').replace('"pinned":[2,', '"pinned":[30,'))
+    drift = "has gpu-0 and gpu-3, recorded gpu-0 and gpu-1"
+    assert drift in " ".join(cli("status").out.split())
+    plan = " ".join(cli("plan").out.split())
+    assert drift in plan
+    assert "is pinned to 3-9,30, recorded 2-9" in plan
+    assert "reboot" in plan
+    cli("apply", "-y")
+    assert "No changes" in cli("plan").out

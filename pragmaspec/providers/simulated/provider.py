@@ -113,10 +113,9 @@ class SimulatedProvider(
 
     @override
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:
-        del recorded  # Machines here never differ from their definition.
         fault = self._call("observe", self._site.name)
         with self._world.reading() as world:
-            observations = site_observations(world, self._site, lineage)
+            observations = site_observations(world, self._site, lineage, recorded)
         _respond(fault)
         return observations
 

@@ -18,11 +18,13 @@ from pragmaspec.planning.observed import (
     StoredImage,
 )
 from pragmaspec.providers.simulated.devices import cpu_uses, device_uses, host_cpus, host_devices
+from pragmaspec.providers.simulated.drift import RecordedParts, part_differences, recorded_parts
 from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, SimulatedVolume, describe_owner
 from pragmaspec.providers.simulated.quotas import site_quotas
 from pragmaspec.providers.simulated.shared_world import in_memory
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import SimulatedHost, SimulatedSite
+from pragmaspec.state_model import State
 
 PUBLIC = PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",))
 """TEST-NET-1 (RFC 5737): addresses for documentation, which are not routed."""
@@ -78,12 +80,13 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
     )
 
 
-def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observations:
-    """All objects of ``lineage``."""
+def site_observations(world: World, site: SimulatedSite, lineage: str, recorded: State | None = None) -> Observations:
+    """All objects of ``lineage``. Machines are compared with ``recorded``; None: no comparison."""
+    expected = recorded_parts(site, recorded)
     return Observations(
         site=site.name,
         identity=site_identity(site),
-        nodes=tuple(_observed(site, machine) for machine in world.machines.values() if machine.lineage == lineage),
+        nodes=tuple(_observed(site, machine, expected) for machine in world.machines.values() if machine.lineage == lineage),
         allocations=tuple(
             ObservedAllocation(
                 address=grant.address,
@@ -134,7 +137,7 @@ def observed_interfaces(site: SimulatedSite, machine: SimulatedMachine) -> tuple
     )
 
 
-def _observed(site: SimulatedSite, machine: SimulatedMachine) -> ObservedNode:
+def _observed(site: SimulatedSite, machine: SimulatedMachine, expected: RecordedParts | None) -> ObservedNode:
     return ObservedNode(
         address=machine.address,
         generation=machine.generation,
@@ -150,6 +153,7 @@ def _observed(site: SimulatedSite, machine: SimulatedMachine) -> ObservedNode:
         disks=tuple(ObservedDisk(name=disk.name, size_bytes=disk.size_bytes) for disk in machine.disks if not disk.volume),
         volumes=tuple(disk.volume for disk in machine.disks if disk.volume),
         interfaces=observed_interfaces(site, machine),
+        differences=part_differences(machine, expected) if expected is not None else (),
     )
 
 
