@@ -143,8 +143,7 @@ def _run_command(arguments: list[str]) -> int:
         screen.err().write("\n")
         return EXIT_INTERRUPTED
     except _ClickError as error:
-        _print_usage(error)
-        return EXIT_USAGE
+        return _report_usage(error, json="--json" in arguments)
     except Exception as error:
         from pragmaspec.errors import PragmaspecError
 
@@ -174,7 +173,8 @@ def _report_output_error(error: OutputError, status: int) -> int:
     return EXIT_PIPE if error.reader_gone else status
 
 
-def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
+def _report_usage(error: Any, *, json: bool) -> int:  # noqa: ANN401 - see _ClickError
+    """Print the usage error of a command line, and return its exit status."""
     from pragmaspec.net.urls import redact_passwords
 
     here = screen.err()
@@ -183,6 +183,15 @@ def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
     here.line(f"error: {redact_passwords(error.format_message())}")
     if getattr(error, "ctx", None) is not None:
         here.line(f"  `{error.ctx.command_path} --help` lists the options and arguments.")
+    if json:
+        from pragmaspec.errors import UsageError
+        from pragmaspec.report.json_forms import error_json
+
+        try:
+            screen.out().json(error_json(UsageError("Invalid command line", redact_passwords(error.format_message()))))
+        except OutputError as output_error:
+            return _report_output_error(output_error, EXIT_USAGE)
+    return EXIT_USAGE
 
 
 def _print_problems(error: "PragmaspecError", *, json: bool) -> None:

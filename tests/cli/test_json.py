@@ -39,3 +39,12 @@ def test_every_key_is_documented(cli: CommandLine) -> None:
     assert {document["format"] for document in documents} == {1}
     assert {key for document in documents for key in _keys(document)} - DOCUMENTED == set()
     assert {document["kind"] for document in documents} <= DOCUMENTED
+
+
+def test_a_usage_error_is_json_too(cli: CommandLine) -> None:
+    cli.spec()
+    result = cli("plan", "--bogus", "--json", status=64)
+    assert (result.json["kind"], result.json["error"], result.json["exit_status"]) == ("error", "Usage", 64)
+    assert result.json["problems"][0]["summary"] == "Invalid command line"
+    assert "--bogus" in result.json["problems"][0]["detail"]
+    assert "Usage: pragmaspec plan" in result.err
