@@ -115,7 +115,7 @@ def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
 
 
 def _fault(model: FaultModel) -> Fault:
-    return Fault(call=model.call, kind=model.kind, match=model.match, nth=model.nth, delay_s=model.delay_ms / 1000)
+    return Fault(call=model.call, kind=model.kind, match=model.match, nth=model.nth or 0, delay_s=model.delay_ms / 1000)
 
 
 def _flavor(name: str, model: FlavorModel) -> Flavor:

@@ -19,6 +19,7 @@ from pragmaspec.spec.models.cluster import ClusterModel, SiteOptions, SitesModel
 from pragmaspec.spec.models.image import ImageModel
 from pragmaspec.spec.models.roles import node_entries
 from pragmaspec.spec.models.site import SimulatedSiteModel
+from pragmaspec.spec.peek import SAVED_PLAN_BEGIN
 from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
 from pragmaspec.spec.validation.site_providers import SiteProviders, site_providers
 from pragmaspec.spec.validation.translate import validate
@@ -93,6 +94,8 @@ class _Loader:
                 f" {_FILES_ONLY}" if isinstance(error, NotRegularFileError) else ""
             )
             raise SpecError("Spec not readable", detail) from None
+        if data.startswith(SAVED_PLAN_BEGIN):
+            raise SpecError("Not a spec", f"{self.path} is a saved plan. `pragmaspec apply {self.path}` shows and applies it.")
         try:
             self.document = _without_extension_keys(read_document(data, str(self.path)))
         except SpecError as error:

@@ -13,6 +13,9 @@ from pragmaspec.frozen import Frozen
 
 PEEK_LIMIT_BYTES = 4 * 2**20
 """Number of bytes of a spec that are examined."""
+SAVED_PLAN_KIND = "pragmaspec-plan"
+"""The kind of a saved plan, which begins like SAVED_PLAN_BEGIN."""
+SAVED_PLAN_BEGIN = f'{{"kind":"{SAVED_PLAN_KIND}"'.encode()
 
 _VALUE = rb"""(?:"(?P<double>[^"\n]*)"|'(?P<single>[^'\n]*)'|(?P<plain>[^\s"'{}\[\],&*!|>#][^\s,}]*))"""
 _END = rb"""[ \t]*(?:[ \t]#.*)?\r?$"""

@@ -32,14 +32,17 @@ class AmountError(ValueError):
     """The text is not a quantity; the message tells what to write instead, as a clause."""
 
 
-def bytes_of(text: str) -> int:
-    """Return the number of bytes in ``text``, rounded up. Raises AmountError."""
+def bytes_of(text: str, *, small: bool = False) -> int:
+    """Return the number of bytes in ``text``, rounded up. Raises AmountError.
+
+    ``small``: sizes from 1 KiB to 1 MiB are probable, not those of memory and disks.
+    """
     return _amount(
         text,
         BYTES,
         _SIZE_SPELLINGS,
-        likely_unit=lambda number: "GiB" if float(number) < _LIKELY_MIB_FROM else "MiB",
-        sample="2 GiB or 512 MiB",
+        likely_unit=_likely_small_unit if small else _likely_unit,
+        sample="16 KiB" if small else "2 GiB or 512 MiB",
     )
 
 
@@ -58,6 +61,14 @@ def format_size(size_bytes: int) -> str:
             text = f"{Decimal(scaled).scaleb(-places):f}"
             return f"{text.rstrip('0').rstrip('.') if places else text} {unit}"
     return f"{size_bytes} B"
+
+
+def _likely_unit(number: str) -> str:
+    return "GiB" if float(number) < _LIKELY_MIB_FROM else "MiB"
+
+
+def _likely_small_unit(number: str) -> str:
+    return "KiB" if float(number) <= BYTES["KiB"] else "B"
 
 
 def _amount(

@@ -12,11 +12,10 @@ from pragmaspec.errors import PlanRefusedError, PragmaspecError, UsageError
 from pragmaspec.files import STANDARD_STREAM, is_standard_output, is_stream, read_regular, read_stream, write_stream
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.plan import PLAN_FORMAT, Plan
+from pragmaspec.spec.peek import SAVED_PLAN_BEGIN, SAVED_PLAN_KIND
 from pragmaspec.stack.location import LOCK_FILE, StackLocation, is_url
 from pragmaspec.state.backends.local.durable import replace_file
 
-KIND = "pragmaspec-plan"
-_BEGIN = f'{{"kind":"{KIND}"'.encode()
 _HEAD_BYTES = 64
 _BYTES_MAX = 2**28
 """More than a plan of 100,000 nodes; keeps an endless stream from filling the memory."""
@@ -83,7 +82,7 @@ def save_plan(plan: Plan, location: StackLocation, file: str) -> None:
 def plan_document(plan: Plan, location: StackLocation) -> bytes:
     """Return the content of a saved plan."""
     saved = SavedPlan(
-        kind=KIND,
+        kind=SAVED_PLAN_KIND,
         tool=__version__,
         spec=str(location.spec_file.absolute()),
         state=location.absolute_state,
@@ -112,7 +111,7 @@ def _refuse_other(file: str, path: Path) -> None:
 def is_saved_plan(file: Path) -> bool:
     """True if the regular file ``file`` is a saved plan rather than a spec."""
     try:
-        return read_regular(file, _HEAD_BYTES).startswith(_BEGIN)
+        return read_regular(file, _HEAD_BYTES).startswith(SAVED_PLAN_BEGIN)
     except OSError:
         return False
 
@@ -129,7 +128,7 @@ def open_saved_plan(file: str) -> SavedPlan | None:
         data = read_stream(file, _BYTES_MAX)
     except OSError as error:
         raise UsageError("Saved plan not readable", f"{name}: {error.strerror or error}.") from error
-    if not data.startswith(_BEGIN):
+    if not data.startswith(SAVED_PLAN_BEGIN):
         found = "is not a saved plan" if data else "is empty"
         detail = f"{name} {found}. Pipe in the output of `pragmaspec plan --out -`; a spec has to be a file."
         raise UsageError("No saved plan", detail)

@@ -120,6 +120,14 @@ def test_a_saved_plan_is_applied_exactly(cli: CommandLine) -> None:
     assert "belongs to another stack" in cli("apply", "hello.plan", "-y", status=4).err
 
 
+@pytest.mark.parametrize("command", ["plan", "validate"])
+def test_a_saved_plan_is_not_mistaken_for_a_spec(cli: CommandLine, command: str) -> None:
+    cli.spec()
+    cli("plan", "--out", "hello.json")
+    refused = " ".join(cli(command, "hello.json", status=1).err.split())
+    assert refused.startswith("error: Not a spec hello.json is a saved plan. `pragmaspec apply hello.json` shows and applies it.")
+
+
 def test_a_saved_plan_of_another_state_is_stale(cli: CommandLine) -> None:
     cli.running()
     cli.spec(3)

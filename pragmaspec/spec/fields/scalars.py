@@ -168,7 +168,7 @@ def user_data_size() -> ScalarField:
     """Return a field type for sizes of user-data; the value is in bytes."""
 
     def read(value: object) -> int:
-        size = _bytes(value, "a size")
+        size = _bytes(value, "a size", small=True)
         if not 2**10 <= size <= MIB:
             raise value_error("Amount out of range", "write a size from 1 KiB to 1 MiB")
         return size
@@ -193,9 +193,9 @@ def duration(least_ms: int, most_ms: int) -> ScalarField:
     return ScalarField(read, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ms|s|min|h)$"})
 
 
-def _bytes(value: object, quantity: str) -> int:
+def _bytes(value: object, quantity: str, *, small: bool = False) -> int:
     try:
-        return bytes_of(_as_text(value))
+        return bytes_of(_as_text(value), small=small)
     except AmountError as error:
         unitless = _as_text(value).isdecimal()
         problem = f"{value} has no unit" if unitless else f"{value_text(value)} is not {quantity}"

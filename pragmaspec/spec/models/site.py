@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from pragmaspec.spec.fields.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.fields.libvirt_uri import libvirt_uri
@@ -12,7 +12,7 @@ from pragmaspec.spec.fields.public_network import public_network_errors
 from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, number, text, user_data_size
 from pragmaspec.spec.fields.url import path_field
 from pragmaspec.spec.models.base import Model, OneOrMore
-from pragmaspec.spec.value_errors import part_errors, value_error
+from pragmaspec.spec.value_errors import PartError, part_errors, value_error
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
@@ -21,6 +21,7 @@ _PINNABLE_MAX = 2048
 _QUOTA_MAX = 1_000_000_000
 PROCESSOR_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 PROCESSOR_ADVICE = "write host, a level such as x86-64-v2, or the name of a model; the number of CPUs is `cpus`"
+_PROCESSOR_LEVELS = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
 FLAVOR_PATTERN = r"^[!-~]([ -~]{0,253}[!-~])?$"
 DEVICES_MAX = 64
 """Largest number of devices of one alias that a machine can have."""
@@ -326,12 +327,22 @@ class FaultModel(Model):
     match: Annotated[str, text(r"^[ -~]*$", "write a part of an address, such as hello-compute-1")] = Field(
         default="", description="Only for addresses that contain this text. Default: all.", examples=["hello-compute-1"]
     )
-    nth: Annotated[int, integer(0, 1_000_000)] = Field(
-        default=0, description="Only the nth such call, counted from 1. Default 0: all.", examples=[1]
+    nth: Annotated[int | None, integer(1, 1_000_000)] = Field(
+        default=None, description="Only the nth such call, counted from 1. Default: all.", examples=[1]
     )
     delay_ms: Annotated[int, duration(0, 3_600_000)] = Field(
         default=0, alias="delay", json_schema_extra={"default": "0 s"}, description="Duration of `hang`.", examples=["5 s"]
     )
+
+    @model_validator(mode="after")
+    def _with_effect(self) -> Self:
+        if self.kind == "unready" and self.call != "boot":
+            raise value_error("Fault without effect", f"`unready` is a fault of `boot`, not of `{self.call}`; write `call: boot`")
+        if self.kind == "hang" and not self.delay_ms:
+            raise value_error("Fault without effect", "`hang` requires a `delay`; add, for example, `delay: 5 s`")
+        if self.kind != "hang" and self.delay_ms:
+            raise value_error("Fault without effect", f"`delay` is for `kind: hang`, not `{self.kind}`; remove it")
+        return self
 
 
 class SimulatedImageModel(Model):
@@ -366,6 +377,19 @@ class SimulatedImageModel(Model):
         description="Least memory of its nodes.",
         examples=["2 GiB"],
     )
+
+
+def _checked_processors(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    parts: list[PartError] = []
+    for position, each in enumerate(value or ()):
+        if each in (value or ())[:position]:
+            parts.append(((position,), "Processor twice", f"`{each}` is already in the list; remove it"))
+        elif each.startswith("x86-64") and each not in _PROCESSOR_LEVELS:
+            detail = f"`{each}` is not a level; the levels are {', '.join(_PROCESSOR_LEVELS)}"
+            parts.append(((position,), "Unknown processor level", detail))
+    if parts:
+        raise part_errors(parts)
+    return value
 
 
 class SimulatedSiteModel(SiteOptions):
@@ -408,7 +432,9 @@ class SimulatedSiteModel(SiteOptions):
         description="Limits of the objects at the site.",
         examples=[{"instances": 10, "cores": 20, "memory": "40 GiB"}],
     )
-    processors: tuple[Annotated[str, text(PROCESSOR_PATTERN, PROCESSOR_ADVICE)], ...] | None = Field(
+    processors: Annotated[
+        tuple[Annotated[str, text(PROCESSOR_PATTERN, PROCESSOR_ADVICE)], ...] | None, AfterValidator(_checked_processors)
+    ] = Field(
         default=None,
         description="The processors that machines may have; `[]`: the site does not report them. New nodes get x86-64-v2 if "
         "it is one of them, else the first. Default: the four x86-64 levels.",

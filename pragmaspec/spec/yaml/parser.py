@@ -18,7 +18,7 @@ from ruamel.yaml.events import (
 )
 
 from pragmaspec.errors import Problem, SpecError, Where
-from pragmaspec.spec.yaml.scalars import Plain, is_typed
+from pragmaspec.spec.yaml.scalars import NUMBER, Plain, is_typed
 from pragmaspec.spec.yaml.syntax_errors import syntax_problem
 from pragmaspec.spec.yaml.text import decode_text, quoted_line, unsafe_character
 from pragmaspec.spec.yaml.tree import Document, Mapping, Position, Scalar, Sequence, Tree
@@ -149,7 +149,7 @@ class _Reader:
             self._keys.pop()
             if not isinstance(key, Scalar):
                 self.report("Key is not a string", "A key cannot be a list or a mapping. Write a name.", key.position)
-            elif isinstance(key.text, Plain) and is_typed(key.text) and not key.text.isdecimal():
+            elif isinstance(key.text, Plain) and is_typed(key.text) and not self._is_index(key.text):
                 self.report("Key is not a string", f"YAML does not read `{key.text}` as a string. {_KEY_ADVICE}", key.position)
             elif key.text == "<<" and isinstance(key.text, Plain):
                 merges.append((value, key.position))
@@ -166,6 +166,10 @@ class _Reader:
         for value, position in merges:
             self._merge(found, value, position)
         return found
+
+    def _is_index(self, key: str) -> bool:
+        """True if ``key`` may be a number; the fields of the model check which numbers are valid in a mapping by index."""
+        return key.isdecimal() or (self._keys[-1:] == [_BY_INDEX] and NUMBER.match(key) is not None)
 
     def _check_numbers(self, keys: list[Scalar]) -> None:
         """Report numeric keys of different length: cloud-init processes them in the order of the strings, not of the numbers."""
