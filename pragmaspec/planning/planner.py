@@ -40,6 +40,7 @@ from pragmaspec.planning.images.prune import prune_actions
 from pragmaspec.planning.images.site_images import memory_problems
 from pragmaspec.planning.late.members import with_member_updates
 from pragmaspec.planning.late.offline import offline_problems
+from pragmaspec.planning.late.routes import route_warnings
 from pragmaspec.planning.moves.facts import SiteFacts, site_facts
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
 from pragmaspec.planning.moves.suggest import likely_moves
@@ -155,7 +156,11 @@ def make_plan(
         replaced=tuple(sorted(target.replaced)),
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, target.nodes, moved),
-        warnings=(*plan_warnings(wanted, moved, observed, request), *vanished_flavor_warnings(facts.inventories, target.nodes)),
+        warnings=(
+            *plan_warnings(wanted, moved, observed, request),
+            *vanished_flavor_warnings(facts.inventories, target.nodes),
+            *route_warnings(wanted.sites, selected, target.nodes),
+        ),
         need=wanted.need,
         pending=tuple(target.pending),
     )
@@ -304,7 +309,7 @@ class _Target:
             self._problems += memory_problems(here, self._wanted.images)
             if site.delivery != SEED_AND_FILES:
                 self._problems += self._delivery_problems(site, scope)
-            self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
+            self._problems += firmware_problems(site, inventory, here, self._wanted.images, self._state)
             if inventory is not None:
                 processors = self._processors[site.name]
                 self._problems += processor_problems(processors, here, self._defaulted, self._state, self._made_anew)

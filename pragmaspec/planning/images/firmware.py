@@ -10,7 +10,7 @@ from pragmaspec.planning.observed import Inventory
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.wanted import Wanted, WantedImage
 from pragmaspec.resources import Node
-from pragmaspec.site import SimulatedSite
+from pragmaspec.site import LibvirtSite, SimulatedSite, Site
 from pragmaspec.state_model import State
 
 FIRMWARE_PACKAGES = {
@@ -22,7 +22,7 @@ FIRMWARE_PACKAGES = {
 
 
 def firmware_problems(
-    site: str, inventory: Inventory | None, here: Iterable[Desired], images: Iterable[WantedImage], state: State
+    site: Site, inventory: Inventory | None, here: Iterable[Desired], images: Iterable[WantedImage], state: State
 ) -> Iterator[Problem]:
     """Return one problem per image that nodes boot from and that cannot boot at ``site``.
 
@@ -70,21 +70,29 @@ def _starts(node: Node, state: State) -> bool:
     return not before.running or (before.image, before.firmware) != (node.image, node.firmware)
 
 
-def _site_problems(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
+def _site_problems(image: WantedImage, site: Site, inventory: Inventory | None) -> Iterator[Problem]:
     if image.unbootable:
         yield _unbootable(image, image.unbootable)
     elif inventory is not None and image.archs and inventory.identity.arch not in image.archs:
         yield Problem(
             summary="Image for another architecture",
-            detail=f"Image {image.name} boots only on {' or '.join(image.archs)}, and site {site} has "
+            detail=f"Image {image.name} boots only on {' or '.join(image.archs)}, and site {site.name} has "
             f"{inventory.identity.arch}. Use the image's variant for that architecture.",
             where=image.where,
         )
     elif image.firmware == "uefi" and inventory is not None and "uefi" not in (inventory.firmware or ("uefi",)):
-        arch = inventory.identity.arch
         yield Problem(
             summary="The site has no UEFI firmware",
-            detail=f"Image {image.name} boots with UEFI, and site {site} has no UEFI firmware for {arch}. Install it on "
-            f"the host: {FIRMWARE_PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
+            detail=f"Image {image.name} boots with UEFI, and site {site.name} has no UEFI firmware"
+            f"{_firmware_remedy(site, inventory)}",
             where=image.where,
         )
+
+
+def _firmware_remedy(site: Site, inventory: Inventory) -> str:
+    """Return the end of the sentence about missing firmware, with the packages if the site is a host of libvirt."""
+    arch = inventory.identity.arch
+    if not isinstance(site, LibvirtSite):
+        return ". Use an image that boots with BIOS, or another site."
+    packages = FIRMWARE_PACKAGES.get(arch, "the UEFI firmware of QEMU")
+    return f" for {arch}. Install it on the host: {packages}. Then restart its libvirt daemon."

@@ -35,6 +35,16 @@ def test_missing_uefi_firmware_is_reported_with_packages() -> None:
     assert "the UEFI firmware of QEMU" in message
 
 
+def test_missing_uefi_firmware_of_a_simulated_site_cannot_be_installed() -> None:
+    spec = wanted(cluster(), images=(UEFI,), sites=(SimulatedSite(name="lab"),))
+    with pytest.raises(PlanError) as caught:
+        planned(spec, inventories={"lab": BARE})
+    (problem,) = caught.value.problems
+    assert problem.detail == (
+        "Image debian-12 boots with UEFI, and site lab has no UEFI firmware. Use an image that boots with BIOS, or another site."
+    )
+
+
 @pytest.mark.parametrize("inventory", [BOTH, ROOMY], ids=["it has some", "it cannot tell"])
 def test_unreported_uefi_firmware_is_assumed(inventory: Inventory) -> None:
     assert refused(UEFI, inventory) == []
