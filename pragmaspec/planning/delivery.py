@@ -173,13 +173,15 @@ def _cannot_follow(node: Node, frontend: Node) -> str:
 
 
 def _too_large(site: Site, limit: int, found: _NewNodes, size: int, own: int) -> Problem:
+    settings = [
+        f"`{name}`" for name, value in (("user_data", found.settings.user_data), ("packages", found.settings.packages)) if value
+    ]
     needs = f"about {_rounded(own):,} of them are keys and settings that every node needs"
-    packages = " and `packages`" if found.settings.packages else ""
-    remedy = (
-        "Use fewer ssh keys, or a site that allows more."
-        if own > limit
-        else f"Shorten `user_data`{packages}: move large content to the image or a package, or let the node download it."
-    )
+    if own > limit:
+        needs = "these are the ssh keys and settings that every node needs, at least 1 to 2 KiB" if not settings else needs
+        remedy = "Use a site that allows more, or fewer ssh keys and users."
+    else:
+        remedy = f"Shorten {' and '.join(settings)}: move large content to the image or a package, or let the node download it."
     return Problem(
         summary="User-data too large for the site",
         detail=f"Site {site.name} allows user-data of {limit:,} bytes. That of {found.names} has about {_rounded(size):,} when "

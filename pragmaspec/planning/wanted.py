@@ -36,6 +36,8 @@ class WantedImage(BootImage, frozen=True, kw_only=True):
     checksum: str = ""
     min_memory_mib: int = 0
     """Least memory of its nodes, as the site demands."""
+    named_by_id: bool = False
+    """True if the spec names it by the site's id, not by its name there."""
 
 
 class PublicCopy(Frozen, frozen=True):

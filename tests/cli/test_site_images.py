@@ -128,3 +128,24 @@ def test_the_same_bytes_need_no_rebuild(cli: CommandLine, order: str) -> None:
         assert "REBUILD" not in text
     assert cli("plan").out == "No changes: lab matches cluster.yaml.\n"
     cli("clean", "hello", "--shutdown", "-y")
+
+
+def test_a_pinned_image_that_the_spec_names_by_id_is_replaced_by_another_id(cli: CommandLine) -> None:
+    spec(cli, name="img-1")
+    cli("apply", "-y")
+    spec(cli, NEWER, name="img-1", computes=2)
+    refused = " ".join(cli("plan", status=1).err.split())
+    assert "The spec names it by this id: write another id, or the name of an image there; its nodes are then rebuilt." in refused
+    spec(cli, NEWER, name="img-2", computes=2)
+    assert "REBUILD" in cli("plan").out
+
+
+def test_a_changed_image_that_the_spec_names_by_id_is_pinned_anew(cli: CommandLine) -> None:
+    sum_of = "{{name: ubuntu, id: img-1, size: 2 GiB, checksum: 'sha256:{}'}}"
+    spec(cli, sum_of.format("a" * 64), name="img-1")
+    cli("apply", "-y")
+    spec(cli, sum_of.format("b" * 64), name="img-1", computes=2)
+    refused = " ".join(cli("plan", status=1).err.split())
+    assert "`pragmaspec lock --upgrade tiny` pins its present contents; its nodes are then rebuilt." in refused
+    cli("lock", "--upgrade", "tiny")
+    assert "REBUILD" in cli("plan").out

@@ -58,7 +58,7 @@ def test_the_default_processor_is_pinned_and_an_impossible_one_is_refused(cluste
     assert '[sites.lab]\nprocessor = "x86-64-v2"\n' in (cluster.directory / "pragmaspec.lock").read_text()
     write_spec(cluster, gpus=1, cpu="x86-64-v4")
     refused = " ".join(cluster.run("plan", status=1).err.split())
-    assert "trial-gpu-0 has the processor x86-64-v4, which site lab cannot give." in refused
+    assert "trial-gpu-0 wants the processor x86-64-v4, which site lab cannot give." in refused
     assert "It can give x86-64, x86-64-v2, x86-64-v3, host" in refused
     write_spec(cluster, gpus=1)
     assert cluster.run("plan").out.startswith("No changes")

@@ -47,6 +47,16 @@ def test_the_lack_of_any_way_is_refused() -> None:
     assert planned(wanted(cluster(), sites=(replace(paper, declared_delivery=Delivery(seed=True)),))).actions
 
 
+def test_what_every_node_needs_cannot_be_shortened() -> None:
+    tiny = replace(CLOUD, user_data_limit=256)
+    text = refusal(cluster(), sites=(tiny,))
+    assert "these are the ssh keys and settings that every node needs, at least 1 to 2 KiB. Use a site that allows more" in text
+    text = refusal(cluster(frontend=large(1), computes=large()), sites=(tiny,))
+    assert "of them are keys and settings that every node needs. Use a site that allows more, or fewer ssh keys" in text
+    text = refusal(cluster(computes=nodes(1, user_data=TOO_LARGE, packages=("gcc",))), sites=(CLOUD,))
+    assert "Shorten `user_data` and `packages`: move" in text
+
+
 def test_a_seed_has_no_limit() -> None:
     both = ExternalSite(name="lab", plugin="paper", declared_delivery=Delivery(seed=True, user_data_limit=4096))
     assert planned(wanted(cluster(computes=large()), sites=(both,))).actions

@@ -1,6 +1,6 @@
 """Problems of requests that no flavor of a site fits, and warnings of flavors that are no longer offered. Pure."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 from pragmaspec.errors import Problem
@@ -84,6 +84,8 @@ def none_fits(needs: Needs, site: str, offered: Sequence[Flavor]) -> Problem:
     """Return the problem of a request that is larger than every flavor. ``offered`` is in the order of the choice."""
     nearest = sorted(offered, key=lambda flavor: sum(part[0] for part in _deficits(flavor, needs)))[:MAX_NEAREST]
     texts = "; ".join(f"{flavor_text(each)}, {_shortage(each, needs)} short" for each in nearest)
+    available = {alias for flavor in offered for alias, _ in flavor.devices}
+    absent = [alias for alias, _ in needs.nodes.devices if alias not in available] if offered else []
     return Problem(
         summary="No flavor fits",
         detail=f"{needs.name} requests {_request(needs)}, and "
@@ -92,9 +94,16 @@ def none_fits(needs: Needs, site: str, offered: Sequence[Flavor]) -> Problem:
             if offered
             else f"site {site} offers no flavor to this user. "
         )
-        + "Request less, or use another site.",
+        + (_absent_devices(absent, available) if absent else "Request less, or use another site."),
         where=needs.nodes.where,
     )
+
+
+def _absent_devices(absent: Sequence[str], available: Collection[str]) -> str:
+    known = f"Flavors there have {few(sorted(available), MAX_FLAVORS)}: use one of these, or another site."
+    known = known if available else "Flavors there have no devices: use another site."
+    advice = did_you_mean(absent[0], available, known) if len(absent) == 1 else known
+    return f"No flavor there has {joined(absent, MAX_FLAVORS, 'or')}. {advice}"
 
 
 def vanished_flavor_warnings(inventories: Mapping[str, Inventory], nodes: Sequence[Node]) -> Iterator[Problem]:

@@ -103,7 +103,7 @@ def _problem(processors: SiteProcessors, entry: Desired, node: Node) -> Problem:
     hint = known if node.cpu.startswith("x86-64") or not offered else did_you_mean(node.cpu, offered, known)
     return Problem(
         summary="The site cannot give this processor",
-        detail=f"{node.name} has the processor {node.cpu}, which site {processors.site} cannot give. {hint}",
+        detail=f"{node.name} wants the processor {node.cpu}, which site {processors.site} cannot give. {hint}",
         where=entry.where,
     )
 
@@ -113,10 +113,11 @@ def _pin_problem(processors: SiteProcessors, entry: Desired) -> Problem:
     known = f"It can give {joined(offered, MAX_PROCESSORS)}" if offered else "It chooses the processors of its machines itself"
     own = processors.own_default
     update = f"pins {own} instead" if own else "removes the pin"
+    own_choice = "; a `cpu` in the spec decides for its nodes alone" if offered else ""
     return Problem(
         summary="The site cannot give the processor of the lock file",
         detail=f"pragmaspec.lock gives new nodes of site {site} the processor {processors.pinned}, which the site cannot give. "
-        f"{known}. `pragmaspec lock --upgrade {site}` {update}; a `cpu` in the spec decides for its nodes alone.",
+        f"{known}. `pragmaspec lock --upgrade {site}` {update}{own_choice}.",
         where=entry.where,
     )
 

@@ -122,11 +122,15 @@ def site_image_problems(found: Iterable[tuple[StagedImage, SiteImage | None]], w
             summary = "Pinned image has changed at its site"
             mistake = f"Image {image.site_image} of site {image.site} has the checksum {now.checksum or 'none'} now, not the "
             mistake += f"pinned {image.checksum}"
-        remedy = f"`pragmaspec lock --upgrade {image.name}` pins the image that has the name {image.site_name} now"
-        detail = f"{mistake}, which nodes with image {image.name} are to boot from. {remedy}; its nodes are then rebuilt."
-        yield Problem(summary=summary, detail=detail, where=_where(image, wanted))
+        here = next((each for each in wanted.images if each.name == image.name and each.site == image.site), None)
+        detail = f"{mistake}, which nodes with image {image.name} are to boot from. {_remedy(image, now, here)}; its nodes are "
+        yield Problem(summary=summary, detail=f"{detail}then rebuilt.", where=here.where if here else None)
 
 
-def _where(image: StagedImage, wanted: Wanted) -> Where | None:
-    same = (each.where for each in wanted.images if each.name == image.name and each.site == image.site)
-    return next(same, None)
+def _remedy(image: StagedImage, now: SiteImage | None, here: WantedImage | None) -> str:
+    upgrade = f"`pragmaspec lock --upgrade {image.name}` pins"
+    if here is None or not here.named_by_id:
+        return f"{upgrade} the image that has the name {image.site_name} now"
+    if now is not None:
+        return f"{upgrade} its present contents"
+    return "The spec names it by this id: write another id, or the name of an image there"

@@ -177,7 +177,7 @@ def _node_details(node: Node, *, with_disk: bool) -> str:
     elif node.disks:
         parts += map(disk_text, node.disks)
     if private is not None:
-        parts.append(shown(private.address))
+        parts.append(private.address or f"address {shown(private.address)}")
     if not with_disk:
         parts += ["UEFI"] if node.firmware == "uefi" else []
         parts += ["autostart"] if node.autostart else []

@@ -117,7 +117,8 @@ def _wanted(loaded: "LoadedSpec", use: "ImageUse", pin: "SitePin") -> "WantedIma
 
     name, site = use
     image = wanted_site_image(name, site, pin.site_id, pin.image, loaded.model.images[name].firmware)
-    return replace(image, where=_where(loaded, use))
+    named_by_id = loaded.model.images[name].at[site] == image.site_image != image.site_name
+    return replace(image, where=_where(loaded, use), named_by_id=named_by_id)
 
 
 def _where(loaded: "LoadedSpec", use: "ImageUse") -> Where:

@@ -87,6 +87,24 @@ def test_a_named_flavor_must_exist_and_fit() -> None:
     assert chosen(nodes(1, cpus=9), virtual_gib=0)[-1] == "No flavor fits"
 
 
+def test_a_device_that_no_flavor_has_is_named() -> None:
+    def advice(*devices: tuple[str, int], offered: tuple[Flavor, ...] = OFFERED) -> str:
+        chooser = SizeChooser("lab", offered)
+        chooser.size("hello-compute-0", ADDRESS, nodes(1, devices=devices), image())
+        return chooser.problems[0].detail.partition(" short. ")[2]
+
+    gpu = replace(GPU, devices=(("gpu", 1),))
+    assert advice(("tpu", 1), offered=(SMALL,)).endswith(
+        "No flavor there has tpu. Flavors there have no devices: use another site."
+    )
+    assert advice(("nic", 1), offered=(gpu,)) == (
+        "No flavor there has nic. Flavors there have gpu: use one of these, or another site."
+    )
+    assert advice(("gpus", 1), offered=(gpu,)) == "No flavor there has gpus. Did you mean gpu?"
+    assert advice(("fpga", 1), ("nic", 1), offered=(gpu,)).startswith("No flavor there has fpga or nic. Flavors there have gpu")
+    assert advice(("gpu", 9), offered=(gpu,)) == "Request less, or use another site."
+
+
 def test_the_memory_that_an_image_demands_is_part_of_the_request() -> None:
     demanding = replace(image(), min_memory_mib=3000)
     chooser = SizeChooser("lab", OFFERED)
