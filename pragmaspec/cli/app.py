@@ -47,7 +47,7 @@ COMMANDS = MappingProxyType(
         "shutdown": CommandEntry("shutdown", "Shut a cluster down, computes before the frontend."),
         "clean": CommandEntry("clean", "Remove a cluster with its disks and networks, or volumes."),
         "list": CommandEntry("list", "List clusters, images, sites or volumes."),
-        "show": CommandEntry("show", "Show the record of a node, allocation or image."),
+        "show": CommandEntry("show", "Show the record of a node, allocation, image or volume."),
         "status": CommandEntry("status", "Query the sites for the status of all recorded nodes."),
         "ssh": CommandEntry("ssh", "Log in to a node, to a compute through its frontend."),
         "console": CommandEntry("console", "Attach to the serial console of a node, or print its log."),

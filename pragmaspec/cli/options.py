@@ -238,7 +238,12 @@ DryRunDetailedOption = Annotated[
 ]
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters)]
 AddressArgument = Annotated[
-    str, typer.Argument(metavar="ADDRESS", help="Address of a resource, or name of a node.", autocompletion=addresses)
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="Address of a resource, or a unique name: of a node, image, volume or cluster.",
+        autocompletion=addresses,
+    ),
 ]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name or address of a node.", autocompletion=nodes)]
 

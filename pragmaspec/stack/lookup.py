@@ -6,7 +6,7 @@ from pragmaspec.state_model import Record, State
 
 
 def find_record(state: State, address: str) -> Record:
-    """Return the record at ``address``, which may also be the name of a node or image, or the cluster of an allocation.
+    """Return the record at ``address``, which may also be the name of a node, image or volume, or the cluster of an allocation.
 
     Raises UsageError for none or several.
     """
@@ -22,7 +22,7 @@ def find_record(state: State, address: str) -> Record:
     raise UsageError(
         "No such address",
         f"{address} is not recorded. `pragmaspec state list` shows all addresses. An address has the form "
-        "SITE/CLUSTER/node/NAME, SITE/CLUSTER/allocation or SITE/image/DIGEST.",
+        "SITE/CLUSTER/node/NAME, SITE/CLUSTER/allocation, SITE/image/DIGEST or SITE/volume/NAME.",
     )
 
 

@@ -8,7 +8,9 @@ from pragmaspec.cli.terminal.screen import out
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("show", epilog=examples("show hello-frontend", "show lab/hello/allocation --json"))(show)
+    app.command(
+        "show", epilog=examples("show hello-frontend", "show lab/hello/allocation --json", "show lab/volume/hello-frontend-home")
+    )(show)
 
 
 @expand_option_groups
@@ -18,7 +20,7 @@ def show(
     json: JsonOption = False,
     stack_options: StackOptions,
 ) -> None:
-    """Show the record of a node, allocation or image."""
+    """Show the record of a node, allocation, image or volume."""
     from pragmaspec.report.json_forms import record_json
     from pragmaspec.report.lists_text import image_names
     from pragmaspec.report.state_text import show_text

@@ -123,3 +123,10 @@ def test_volumes_are_found_by_the_names_before_and_after_a_rename(cli: CommandLi
     file.write_text(f"{text.replace('  hello:', '  world:')}moved: [{{from: hello, to: world}}]\n")
     cli("clean", "world", "--volumes", "--allow", "data-loss")
     assert _volumes(cli) == []
+
+
+def test_a_volume_is_shown_by_name_and_by_address(cli: CommandLine) -> None:
+    _cluster(cli)
+    for name in (NAME, f"lab/volume/{NAME}"):
+        assert cli("show", name, "--json").json["record"]["address"] == f"lab/volume/{NAME}"
+    assert "SITE/volume/NAME" in " ".join(cli("show", "nope", status=64).err.split())
