@@ -5,7 +5,7 @@ name at the site depend on it. A rebuilt object gets the identity of its new add
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,6 +15,8 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, MoveKind, Wanted
 from pragmaspec.resources import Disk, Node, Resource, StagedImage, Volume
 from pragmaspec.state_model import Record, State
+
+_REUSED = "The name is still in use at the site"
 
 
 def moved_state(state: State, moves: Iterable[Move]) -> State:
@@ -64,24 +66,46 @@ def planned_moves(wanted: Wanted, state: State, request: PlanRequest) -> tuple[M
 
 
 def reused_name_problems(desired: Iterable[Desired], state: State) -> tuple[Problem, ...]:
-    """Return one problem per new cluster whose name is still the name of moved objects at their site."""
+    """Return one problem per new cluster whose name, or that of its volumes, is still the name of moved objects at their site."""
     origins = {record.origin: record for record in state.records if record.origin}
-    found: dict[tuple[str, str], Problem] = {}
-    for resource, where in desired if origins else ():
-        holder = origins.get(resource.address)
+    clusters: dict[tuple[str, str], Problem] = {}
+    volumes: dict[tuple[str, str], list[tuple[Volume, Desired]]] = {}
+    for entry in desired if origins else ():
+        resource, holder = entry.resource, origins.get(entry.resource.address)
         if holder is None or isinstance(resource, StagedImage) or state.record(resource.address) is not None:
             continue
-        renamed = getattr(holder.resource, "cluster", resource.cluster)
-        found.setdefault(
-            (resource.site, resource.cluster),
-            Problem(
-                summary="The name is still in use at the site",
-                detail=f"Cluster {renamed} was created as {resource.cluster}, and keeps that name at site {resource.site} until "
-                "it is cleaned. Choose another name for the new cluster.",
-                where=where,
-            ),
-        )
-    return tuple(found.values())
+        key = (resource.site, resource.cluster)
+        if isinstance(holder.resource, Volume):
+            volumes.setdefault(key, []).append((holder.resource, entry))
+        else:
+            renamed = getattr(holder.resource, "cluster", resource.cluster)
+            clusters.setdefault(key, _reused_cluster(renamed, entry))
+    # A cluster with another name has volumes with other names, too.
+    return (*clusters.values(), *(_reused_volumes(held) for key, held in volumes.items() if key not in clusters))
+
+
+def _reused_cluster(renamed: str, entry: Desired) -> Problem:
+    resource = entry.resource
+    created_as = resource.address.split("/")[1]
+    return Problem(
+        summary=_REUSED,
+        detail=f"Cluster {renamed} was created as {created_as}, and keeps that name at site {resource.site} until it is cleaned. "
+        "Choose another name for the new cluster.",
+        where=entry.where,
+    )
+
+
+def _reused_volumes(held: Sequence[tuple[Volume, Desired]]) -> Problem:
+    volume, entry = held[0]
+    created_as = entry.resource.address.rpartition("/")[2]
+    others = f" So do {len(held) - 1} other volumes of the cluster." if len(held) > 1 else ""
+    return Problem(
+        summary=_REUSED,
+        detail=f"Volume {volume.name} was created as {created_as}, and keeps that name at site {volume.site} as long as it "
+        f"exists.{others} Write another name after `keep:`, or remove the volume with its data: "
+        f"`pragmaspec clean --volume {volume.name} --allow data-loss`.",
+        where=entry.where,
+    )
 
 
 def _followed(move: Move, steps: Mapping[tuple[MoveKind, str], Move]) -> Move:
