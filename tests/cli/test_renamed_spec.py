@@ -75,3 +75,16 @@ def test_a_damaged_image_store_hides_no_stack(cli: CommandLine) -> None:
         users = stack.library._store.directory / "users"
     next(users.glob("*.json")).write_text("damaged")
     cli("plan", status=64)
+
+
+def test_a_simulated_site_is_renamed_with_its_file(cli: CommandLine) -> None:
+    cli.running(1)
+    spec = cli.directory / "cluster.yaml"
+    text = spec.read_text().replace("  lab:\n", "  hall:\n").replace("site: lab", "site: hall")
+    spec.write_text(f"{text}moved: [{{from: lab, to: hall, kind: site}}]\n")
+    assert "different site" not in cli("plan").out
+    cli("apply", "-y")
+    spec.write_text(text)
+    assert cli("plan").out.startswith("No changes")
+    records = cli("state", "list", "--json").json["records"]
+    assert {record["generation"] for record in records} == {0}

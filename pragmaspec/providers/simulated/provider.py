@@ -87,8 +87,8 @@ class SimulatedProvider(
 
     @override
     def identity(self) -> SiteIdentity:
-        with self._world.reading():
-            return site_identity(self._site)
+        with self._world.reading() as world:
+            return site_identity(world, self._site)
 
     @override
     def inventory(self) -> Inventory:

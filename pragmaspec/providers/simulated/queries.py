@@ -31,9 +31,12 @@ PUBLIC = PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", 
 MAX_CPUS_PER_NODE = 255
 
 
-def site_identity(site: SimulatedSite) -> SiteIdentity:
-    """The identity, which depends only on the name: it survives moving the file with its spec, and removing the file."""
-    digest = sha256(f"simulated site {site.name}".encode()).hexdigest()
+def site_identity(world: World, site: SimulatedSite) -> SiteIdentity:
+    """The identity, which depends only on the first name of the site.
+
+    It survives moving the file with its spec, removing the file, and renaming a site that keeps its file.
+    """
+    digest = sha256(f"simulated site {world.first_name or site.name}".encode()).hexdigest()
     where = f", {site.file}" if site.file else ""
     return SiteIdentity(
         id=f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}",
@@ -47,7 +50,7 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
     host = site.host if site.host.visible else SimulatedHost(cpus=0, memory_mib=0, disk_bytes=0)
     staged_bytes = sum(image.size_bytes for image in world.images.values())
     return Inventory(
-        identity=site_identity(site),
+        identity=site_identity(world, site),
         cpus=host.cpus,
         memory_mib=host.memory_mib,
         disk_bytes=host.disk_bytes,
@@ -85,7 +88,7 @@ def site_observations(world: World, site: SimulatedSite, lineage: str, recorded:
     expected = recorded_parts(site, recorded)
     return Observations(
         site=site.name,
-        identity=site_identity(site),
+        identity=site_identity(world, site),
         nodes=tuple(_observed(site, machine, expected) for machine in world.machines.values() if machine.lineage == lineage),
         allocations=tuple(
             ObservedAllocation(

@@ -27,6 +27,8 @@ class World:
     """
 
     def __init__(self) -> None:
+        self.first_name = ""
+        """The name under which the site was first used, from its file; empty: unused, or in memory."""
         self.machines: dict[Key, SimulatedMachine] = {}
         self.made = 0
         self._at: dict[tuple[str, str], dict[Key, SimulatedMachine]] = {}

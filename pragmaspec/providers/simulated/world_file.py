@@ -149,6 +149,8 @@ class WorldLog:
             self._world.apply(change)
         elif change.format != FILE_FORMAT:
             raise self._unreadable(f"has format {change.format}, but this pragmaspec reads format {FILE_FORMAT}")
+        else:
+            self._world.first_name = change.name
 
     def _append(self) -> None:
         try:
@@ -162,7 +164,10 @@ class WorldLog:
         self._world.changes.clear()
 
     def _write(self, file: int, lines: Sequence[SiteObject | RemovedObject], *, header: bool) -> None:
-        head = encode_line(Header(format=FILE_FORMAT, name=self._name)) if header else b""
+        head = b""
+        if header:
+            self._world.first_name = self._world.first_name or self._name
+            head = encode_line(Header(format=FILE_FORMAT, name=self._world.first_name))
         data = head + b"".join(map(encode_line, lines))
         written = 0
         while written < len(data):

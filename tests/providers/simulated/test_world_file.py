@@ -277,3 +277,21 @@ def contents(shared):
     running = [machine.cpus for machine in machines.values() if machine.status == "running"]
     assert sums == (sum(running), sum(machine.disk_bytes for machine in machines.values() if machine.disk))
     return machines, sums
+
+
+def test_the_first_name_is_kept(path):
+    first = opened(path)
+    with first.reading() as world:
+        assert world.first_name == ""
+    put(first, SimulatedMachine(address="one"))
+    with first.reading() as world:
+        assert world.first_name == "lab"
+    first.close()
+    renamed = SharedWorld(WorldLog(path, "hall"))
+    for cpus in range(1, 1100):
+        put(renamed, SimulatedMachine(address="one", cpus=cpus))
+    with renamed.reading() as world:
+        assert (world.first_name, len(world)) == ("lab", 1)
+    renamed.close()
+    lines = path.read_text().splitlines()
+    assert (json.loads(lines[0])["name"], len(lines) < 1000) == ("lab", True)
