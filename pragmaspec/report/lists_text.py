@@ -28,10 +28,14 @@ class ClusterSummary(Frozen, frozen=True):
     cpus: int
     memory_mib: int
     allocation: Allocation | None
+    is_allocated: bool = False
+    """True if the record of the allocation is ready."""
 
     @property
     def status(self) -> str:
         """``ready``, ``off``, ``degraded``, or ``pending`` while its creation or change is unfinished."""
+        if self.nodes == 0 and self.is_allocated:
+            return "off"
         if self.nodes == 0 or self.allocation is None:
             return "pending"
         if self.ready == self.nodes:
@@ -57,17 +61,17 @@ class ImageRow(Frozen, frozen=True):
 def cluster_summaries(state: State) -> tuple[ClusterSummary, ...]:
     """Return a summary per recorded cluster, by site and name."""
     nodes: dict[tuple[str, str], list[Record]] = {}
-    allocations: dict[tuple[str, str], Allocation] = {}
+    allocations: dict[tuple[str, str], Record] = {}
     for record in state.records:
         resource = record.resource
         if isinstance(resource, Node):
             nodes.setdefault((resource.site, resource.cluster), []).append(record)
         elif isinstance(resource, Allocation):
-            allocations[resource.site, resource.cluster] = resource
+            allocations[resource.site, resource.cluster] = record
     return tuple(_summary(key, nodes.get(key, []), allocations.get(key)) for key in sorted(nodes.keys() | allocations.keys()))
 
 
-def _summary(key: tuple[str, str], records: Sequence[Record], allocation: Allocation | None) -> ClusterSummary:
+def _summary(key: tuple[str, str], records: Sequence[Record], allocation: Record | None) -> ClusterSummary:
     statuses = [node_status(record) for record in records]
     nodes = [record.resource for record in records if isinstance(record.resource, Node)]
     return ClusterSummary(
@@ -79,7 +83,8 @@ def _summary(key: tuple[str, str], records: Sequence[Record], allocation: Alloca
         pending=statuses.count("pending"),
         cpus=sum(node.cpus for node in nodes),
         memory_mib=sum(node.memory_mib for node in nodes),
-        allocation=allocation,
+        allocation=allocation.resource if allocation is not None and isinstance(allocation.resource, Allocation) else None,
+        is_allocated=allocation is not None and allocation.status == "ready",
     )
 
 
@@ -156,6 +161,8 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Styl
                     Cell(text=record.problem.split("\n", 1)[0], tone="danger"),
                 )
             )
+    if not rows:
+        return "No nodes are recorded.\n"
     head = ("node", "status", "flavor", "cpus", "memory", "disk", "pinned", "devices", "private", "public", "image", "problem")
     return lines_text(table(head, rows, style))
 

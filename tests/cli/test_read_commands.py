@@ -270,3 +270,11 @@ def test_power_commands_do_not_repeat_the_warnings_of_the_spec(cli: CommandLine)
     cli.spec(user_data="{runcmdd: [x]}")
     assert "warning: Unknown key" in cli("apply", "--auto-approve").err
     assert "warning" not in cli("shutdown", "hello").err
+
+
+def test_a_cluster_that_is_off_needs_no_nodes(cli: CommandLine) -> None:
+    cli.spec(state='"off"')
+    cli("apply", "-y")
+    assert cli("plan").out.startswith("No changes")
+    assert cli("list", "cluster", "--json").json["clusters"][0]["status"] == "off"
+    assert "No nodes are recorded." in cli("list", "cluster", "hello").out

@@ -54,10 +54,11 @@ def test_cluster_status_follows_from_its_nodes() -> None:
             (granted, ready, Record(resource=node(0), status="pending")),
             (granted, ready, Record(resource=node(0), status="pending"), Record(resource=node(1), status="degraded")),
             (granted,),
+            (Record(resource=ALLOCATION, status="pending"),),
             (ready,),
         )
     ]
-    assert words == ["ready", "off", "degraded", "pending", "degraded", "pending", "pending"]
+    assert words == ["ready", "off", "degraded", "pending", "degraded", "off", "pending", "pending"]
     assert "No clusters" in clusters_text((), STYLE)
     orphan = cluster_summaries(state(ready))
     assert "pending" in clusters_text(orphan, STYLE)
@@ -67,6 +68,7 @@ def test_cluster_status_follows_from_its_nodes() -> None:
 def test_nodes(golden: Golden) -> None:
     records = [record for each in STATE.nodes("hello") if (record := STATE.record(each.address))]
     golden(CASES / "nodes.txt", nodes_text(records, image_names(STATE), STYLE))
+    assert nodes_text([], {}, STYLE) == "No nodes are recorded.\n"
     assert "abababababababab" in nodes_text([Record(resource=node(0, nics=())), Record(resource=ALLOCATION)], {}, STYLE)
 
 
