@@ -316,13 +316,22 @@ class _Target:
                 known = scope if scope is not EVERYTHING else self._known_addresses()
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
                 selected = selected_addresses(self._resources(), known, self._request)
-                self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, selected)
+                sized = self._sized_addresses(site.name, inventory, selected)
+                self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, sized)
                 self._problems += self._host_parts.problems(site.name, selected)
 
     def _delivery_problems(self, site: Site, scope: Container[str]) -> Iterator[Problem]:
         known = scope if scope is not EVERYTHING else self._known_addresses()
         selected = selected_addresses(self._resources(), known, self._request)
         return delivery_problems(site, self._desired, self._wanted, self._state, self._made_anew, selected)
+
+    def _sized_addresses(self, site: str, inventory: Inventory, selected: Container[str]) -> Container[str]:
+        """Return ``selected`` without the nodes that no flavor of ``site`` fits: their sizes are those of no machine."""
+        if inventory.flavors is None or not self._sizes[site].problems:
+            return selected
+        nodes = (each.resource for each in self._desired if isinstance(each.resource, Node))
+        unsized = {node.address for node in nodes if node.site == site and not node.flavor}
+        return frozenset(address for address in self._known_addresses() - unsized if address in selected)
 
     def _resources(self) -> Iterator[Resource]:
         """Yield everything desired or recorded."""

@@ -131,3 +131,13 @@ def test_the_example_of_a_cloud_is_applied_as_it_explains(cli: CommandLine) -> N
     assert "No changes" in cli("plan", "--spec", spec).out
     lines = [line.split() for line in cli("list", "site", "--spec", spec).out.splitlines()]
     assert ["cores", "20", "10", "10"] in lines
+
+
+def test_nodes_that_no_flavor_fits_are_no_quota_problem(cli: CommandLine) -> None:
+    spec = cli.spec(1, site=cloud(SMALL, quotas="{cores: 4, instances: 1}"))
+    spec.write_text(spec.read_text().replace("computes: {count: 1, cpus: 1", "computes: {count: 1, cpus: 100"))
+    refused = cli("plan", status=1).err
+    assert "No flavor fits" in refused
+    assert "Quota" not in refused
+    cli.spec(5, site=cloud(SMALL, quotas="{cores: 4}"))
+    assert "Quota of cores exceeded" in cli("plan", status=1).err
