@@ -159,7 +159,9 @@ class _PowerOnlyCluster:
         if fields:
             lost = [disk.name for disk in discarded_disks(before, wanted)] if "disks" in fields else []
             loss = f", loses {'disk' if len(lost) == 1 else 'disks'} {joined(lost)}" if lost else ""
-            impact = "data-loss" if lost else node_impact(before, wanted, fields)
+            gone = [name for name in wanted.volumes if f"{wanted.site}/volume/{name}" in self._refreshed.gone]
+            loss += f", {'volume' if len(gone) == 1 else 'volumes'} {joined(gone)} created anew, empty" if gone else ""
+            impact = "data-loss" if lost or gone else node_impact(before, wanted, fields)
             self._defer(wanted.address, f"{changed_fields_text(fields)}{loss}", where, impact)
 
     def _image_differs(self, node: Node, image: str) -> bool:
