@@ -136,25 +136,27 @@ def devices_text(devices: tuple[NodeDevice, ...]) -> str:
 def _disk(before: Disk | None, after: Disk | None) -> str:
     """Return the difference of one further disk; None: there is no such disk."""
     if before is None or after is None or before.volume != after.volume:
-        lost = [f"drops {disk_text(before)}"] if before is not None else []
+        kept = " (kept)" if before is not None and before.volume else ""
+        lost = [f"drops {disk_text(before)}{kept}"] if before is not None else []
         return ", ".join((*lost, *([f"adds {disk_text(after)}"] if after is not None else [])))
-    parts = [f"disk {after.name}"]
+    parts = []
     if before.size_bytes != after.size_bytes:
         parts.append(size_change(before.size_bytes, after.size_bytes))
     if before.mount != after.mount:
         parts.append(f"{before.mount or 'not mounted'} → {after.mount or 'not mounted'}")
     if before.format != after.format:
         parts.append(f"{before.format} → {after.format}")
-    return " ".join(parts)
+    return f"disk {after.name} {', '.join(parts)}"
 
 
 def _volume(before: Volume, after: Volume) -> Iterator[str]:
     if before.size_bytes != after.size_bytes:
         yield size_change(before.size_bytes, after.size_bytes)
     if before.cluster != after.cluster:
-        yield f"cluster {before.cluster or 'none'} → {after.cluster}"
+        yield f"cluster {before.cluster} → {after.cluster}" if before.cluster else f"for cluster {after.cluster}"
     if before.format != after.format:
-        yield f"{before.format} → {after.format}"
+        # That of an adopted volume is unknown.
+        yield f"format {before.format} → {after.format}" if before.cluster else f"format {after.format}"
 
 
 def _guest(before: Node, after: Node) -> Iterator[str]:

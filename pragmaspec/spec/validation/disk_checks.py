@@ -45,18 +45,20 @@ def _mount_findings(at: TreePath, nodes: RoleModel) -> Iterator[Finding]:
 def volume_findings(spec: SpecModel) -> Iterator[Finding]:
     """Yield a finding per two places of the spec whose nodes want the same volumes of a site."""
     holders: dict[tuple[str, str], tuple[TreePath, str]] = {}
-    shared: dict[tuple[TreePath, TreePath], list[str]] = {}
+    shared: dict[tuple[TreePath, TreePath, bool], list[str]] = {}
     for cluster, model in spec.clusters.items():
         for found in node_sets(model):
             for in_cluster, name, disk in _volumes(cluster, found):
                 path: TreePath = ("clusters", cluster, *in_cluster)
                 first, holder = holders.setdefault((model.site, name), (path, disk))
                 if holder != disk:
-                    shared.setdefault((first, path), []).append(f"{holder} and {disk} both want the volume `{name}`")
-    for (first, path), wishes in shared.items():
+                    same_node = holder.rpartition(".")[0] == disk.rpartition(".")[0]
+                    shared.setdefault((first, path, same_node), []).append(f"{holder} and {disk} both want the volume `{name}`")
+    for (first, path, same_node), wishes in shared.items():
         more = f" The same holds for {counted(len(wishes) - 1, 'more pair')} of disks." if len(wishes) > 1 else ""
-        detail = f"{wishes[0]}, and a volume has one user.{more} Write another name."
-        yield Finding(path, "Two nodes want one volume", detail, about=(first,))
+        limit = "is one disk" if same_node else "has one user"
+        detail = f"{wishes[0]}, and a volume {limit}.{more} Write another name."
+        yield Finding(path, f"Two {'disks' if same_node else 'nodes'} want one volume", detail, about=(first,))
 
 
 def _volumes(cluster: str, found: NodeSet) -> Iterator[tuple[TreePath, str, str]]:

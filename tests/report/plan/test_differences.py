@@ -74,10 +74,10 @@ def test_disks() -> None:
     assert differences(FRONTEND, before, {}) == ("adds disk scratch 100 GiB at /scratch",)
     assert differences(before, FRONTEND, {}) == ("drops disk scratch 100 GiB at /scratch",)
     grown = replace(before, disks=(replace(scratch, size_bytes=200 * 2**30, mount="/tmp/scratch"),))
-    assert differences(before, grown, {}) == ("disk scratch 100 GiB → 200 GiB /scratch → /tmp/scratch",)
+    assert differences(before, grown, {}) == ("disk scratch 100 GiB → 200 GiB, /scratch → /tmp/scratch",)
     raw = replace(before, disks=(replace(scratch, format="none", mount=""),))
-    assert differences(before, raw, {}) == ("disk scratch /scratch → not mounted ext4 → none",)
-    assert differences(raw, before, {}) == ("disk scratch not mounted → /scratch none → ext4",)
+    assert differences(before, raw, {}) == ("disk scratch /scratch → not mounted, ext4 → none",)
+    assert differences(raw, before, {}) == ("disk scratch not mounted → /scratch, none → ext4",)
     kept = replace(before, disks=(replace(scratch, volume="data", mount=""),))
     assert differences(before, kept, {}) == ("drops disk scratch 100 GiB at /scratch, adds volume data 100 GiB",)
 
@@ -86,7 +86,9 @@ def test_volumes() -> None:
     volume = Volume(site="lab", name="data", size_bytes=2**30)
     assert differences(volume, volume, {}) == ()
     after = replace(volume, size_bytes=2**31, cluster="hello", format="xfs")
-    assert differences(volume, after, {}) == ("1 GiB → 2 GiB", "cluster none → hello", "ext4 → xfs")
+    assert differences(volume, after, {}) == ("1 GiB → 2 GiB", "for cluster hello", "format xfs")
+    other = replace(after, cluster="next", format="none")
+    assert differences(after, other, {}) == ("cluster hello → next", "format xfs → none")
 
 
 def test_interfaces() -> None:
