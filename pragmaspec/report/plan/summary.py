@@ -52,6 +52,7 @@ def _counts(entries: Sequence[ResourceActions], plan: Plan) -> str:
     counts = {**dict.fromkeys(_VERB_TEXTS, 0), "move": len(plan.moves)}
     for verbs, count in Counter(entry.verbs for entry in entries).items():
         counts["shutdown clean" if verbs == ("shutdown", "clean") else short_verb(verbs)] += count
+        counts["update"] += count if "update" in verbs and len(verbs) > 1 else 0  # after a boot
     transfer = _transfer_bytes(entries)
     suffixes = {"stage": f" ({size(transfer)} to transfer)" if transfer else ""}
     return ", ".join(f"{count:,} {_VERB_TEXTS[verb]}{suffixes.get(verb, '')}" for verb, count in counts.items() if count)
