@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, SpecError
+from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.guest.setup.users import ClusterUser
 from pragmaspec.planning.expand_sites import wanted_site
 from pragmaspec.planning.wanted import (
@@ -204,7 +204,17 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
         cpu=nodes.cpu or cluster.cpu or "",
         devices=tuple(sorted(nodes.devices.items())),
         pin=cluster.pin if nodes.pin is None else nodes.pin,
+        keys_where=tuple(_keys_where(loaded, name, cluster, entry)),
     )
+
+
+def _keys_where(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntry) -> Iterator[tuple[str, Where]]:
+    """Yield the most specific place of each of these keys that is written."""
+    levels = ((entry.path, entry.nodes), (entry.set.path, entry.set.nodes), ((), cluster))
+    for key in ("flavor", "cpu", "devices", "pin"):
+        path = next((path for path, model in levels if key in model.model_fields_set), None)
+        if path is not None:
+            yield key, loaded.where(("clusters", name, *path, key))
 
 
 def _disk(name: str, disk: DiskModel) -> WantedDisk:

@@ -104,6 +104,12 @@ class WantedNodes(Frozen, frozen=True):
     """Pairs of a device's alias and the number of these devices, by alias."""
     pin: bool = False
     """True if each virtual CPU has a host CPU of its own."""
+    keys_where: tuple[tuple[str, Where], ...] = ()
+    """The places in the spec where ``flavor``, ``cpu``, ``devices`` and ``pin`` are written, if they are."""
+
+    def where_of(self, key: str) -> Where | None:
+        """Return the place of ``key``, if it is not written that of these nodes."""
+        return dict(self.keys_where).get(key, self.where)
 
     def at(self, index: int) -> "WantedNodes":
         """Return the settings of one node."""
@@ -223,6 +229,12 @@ class Wanted(Frozen, frozen=True):
     def site(self, name: str) -> Site | None:
         """Return the site called ``name``, or None."""
         return next((site for site in self.sites if site.name == name), None)
+
+    def where_of(self, node: Node, key: str) -> Where | None:
+        """Return the place of ``key`` of ``node``, see :meth:`WantedNodes.where_of`; None if the node is not wanted."""
+        cluster = self.cluster(node.cluster)
+        settings = cluster.settings_of(node) if cluster else None
+        return settings.where_of(key) if settings else None
 
     def cluster(self, name: str) -> WantedCluster | None:
         """Return the cluster called ``name``, or None."""

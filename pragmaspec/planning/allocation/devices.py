@@ -15,6 +15,7 @@ from pragmaspec.errors import Problem
 from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import ExclusiveUse, HostDevice, Inventory
+from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node, NodeDevice
 from pragmaspec.state_model import State
 from pragmaspec.text import did_you_mean, few, joined
@@ -36,7 +37,8 @@ class _Lack(NamedTuple):
 class DeviceChooser:
     """Chooses the devices of the nodes at ``site`` while one plan is made."""
 
-    def __init__(self, site: str, inventory: Inventory, state: State) -> None:
+    def __init__(self, site: str, inventory: Inventory, state: State, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._site = site
         self._inventory = inventory
         self._lineage = state.lineage
@@ -106,7 +108,9 @@ class DeviceChooser:
             if not found:
                 lacking[device.alias] += 1
             devices.append(NodeDevice(alias=device.alias, address=found))
-        self._lacking += (_Lack(entry, alias, count) for alias, count in lacking.items())
+        if lacking:
+            written = entry._replace(where=self._wanted.where_of(node, "devices") or entry.where)
+            self._lacking += (_Lack(written, alias, count) for alias, count in lacking.items())
         devices.sort(key=lambda device: (device.alias, device.address))
         after = tuple(devices)
         return entry if after == node.devices else entry._replace(resource=replace(node, devices=after))

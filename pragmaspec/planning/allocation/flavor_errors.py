@@ -55,7 +55,7 @@ def no_flavors(needs: Needs, site: str) -> Problem:
         summary="The site has no flavors",
         detail=f"{needs.name} names the flavor {needs.nodes.flavor}, and site {site} offers any size instead of flavors. "
         "Write `cpus` and `memory` instead of `flavor`.",
-        where=needs.nodes.where,
+        where=needs.nodes.where_of("flavor"),
     )
 
 
@@ -66,7 +66,7 @@ def unknown_flavor(needs: Needs, site: str, known: Sequence[str]) -> Problem:
         summary="Unknown flavor",
         detail=f"{needs.name} names the flavor {needs.nodes.flavor}, which site {site} does not offer. "
         f"{did_you_mean(needs.nodes.flavor, known, offered)}",
-        where=needs.nodes.where,
+        where=needs.nodes.where_of("flavor"),
     )
 
 
@@ -95,7 +95,7 @@ def none_fits(needs: Needs, site: str, offered: Sequence[Flavor]) -> Problem:
             else f"site {site} offers no flavor to this user. "
         )
         + (_absent_devices(absent, available) if absent else "Request less, or use another site."),
-        where=needs.nodes.where,
+        where=needs.nodes.where_of("devices") if absent else needs.nodes.where,
     )
 
 

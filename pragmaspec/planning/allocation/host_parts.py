@@ -26,9 +26,9 @@ class HostPartsChooser:
         for site in sites:
             inventory = inventories[site.name]
             if any(nodes.devices for nodes in settings):
-                self._choosers[site.name].append(DeviceChooser(site.name, inventory, state))
+                self._choosers[site.name].append(DeviceChooser(site.name, inventory, state, wanted))
             if any(nodes.pin for nodes in settings):
-                self._choosers[site.name].append(CpuChooser(site, inventory, state))
+                self._choosers[site.name].append(CpuChooser(site, inventory, state, wanted))
 
     def chosen(self, desired: list[Desired]) -> list[Desired]:
         """Return ``desired`` with the devices and CPUs of the nodes that are to run."""

@@ -15,6 +15,7 @@ from pragmaspec.errors import Problem
 from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import ExclusiveUse, HostCpu, Inventory
+from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import UNCHOSEN, Node
 from pragmaspec.site import Site
 from pragmaspec.state_model import State
@@ -36,7 +37,8 @@ class _Lack(NamedTuple):
 class CpuChooser:
     """Chooses the host CPUs of the pinned nodes at ``site`` while one plan is made."""
 
-    def __init__(self, site: Site, inventory: Inventory, state: State) -> None:
+    def __init__(self, site: Site, inventory: Inventory, state: State, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._site = site
         self._lineage = state.lineage
         self._can_pin = inventory.host_cpus is not None
@@ -72,12 +74,13 @@ class CpuChooser:
             return
         names = joined([lack.node.name for lack in lacking], MAX_NODES)
         first = lacking[0]
+        where = self._wanted.where_of(first.node, "pin") or first.entry.where
         if not self._can_pin:
             yield Problem(
                 summary="The site cannot pin nodes",
                 detail=f"{names} {'wants' if len(lacking) == 1 else 'want'} host CPUs of their own, and site {self._site.name} "
                 "does not let machines choose them. Remove `pin`, or use another site.",
-                where=first.entry.where,
+                where=where,
             )
             return
         yield Problem(
@@ -85,7 +88,7 @@ class CpuChooser:
             detail=f"{names} of {counted(first.node.cpus, 'cpu')} cannot be pinned at site {self._site.name}: "
             f"{self._free_text()}. {self._users_text()}Request fewer, or release some: a machine that is off keeps its CPUs, and "
             "those that this plan releases are free for the next one.",
-            where=first.entry.where,
+            where=where,
         )
 
     def _keeps(self, node: Node) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem
+from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import node_impact
@@ -23,9 +23,13 @@ MAX_PROCESSORS = 12
 
 
 class SiteProcessors(NamedTuple):
-    """The processors that a site can give. ``pinned``: the default according to the lock file, empty if it has none."""
+    """The processors that a site can give.
+
+    ``pinned``: the default according to the lock file, empty if it has none. ``wanted``: the spec, for the places of problems.
+    """
 
     site: str
+    wanted: Wanted
     offered: tuple[str, ...] = ()
     own_default: str = ""
     pinned: str = ""
@@ -40,7 +44,7 @@ def site_processors(wanted: Wanted, inventories: Mapping[str, Inventory]) -> dic
     """Return the processors of the sites in ``inventories``, with the defaults that the lock file pins."""
     pinned = dict(wanted.processors)
     return {
-        site: SiteProcessors(site, inventory.processors or (), inventory.default_processor, pinned.get(site, ""))
+        site: SiteProcessors(site, wanted, inventory.processors or (), inventory.default_processor, pinned.get(site, ""))
         for site, inventory in inventories.items()
     }
 
@@ -90,12 +94,16 @@ def processor_problems(
             continue
         is_pinned = bool(processors.pinned) and node.address in defaulted
         key = "" if is_pinned else (node.cpu, entry.where)
-        if key not in reported and (_differs(node, state) or _is_made(node, state, made_anew)):
-            reported.add(key)
-            yield _pin_problem(processors, entry) if is_pinned else _problem(processors, entry, node)
+        if key in reported or not (_differs(node, state) or _is_made(node, state, made_anew)):
+            continue
+        where = processors.wanted.where_of(node, "cpu") or entry.where
+        place = "" if is_pinned else (node.cpu, where)
+        if place not in reported:
+            yield _pin_problem(processors, entry) if is_pinned else _problem(processors, where, node)
+        reported |= {key, place}
 
 
-def _problem(processors: SiteProcessors, entry: Desired, node: Node) -> Problem:
+def _problem(processors: SiteProcessors, where: Where | None, node: Node) -> Problem:
     offered = processors.offered
     known = f"It can give {joined(offered, MAX_PROCESSORS)}. Write one of these as `cpu`, or use another site."
     if not offered:
@@ -104,7 +112,7 @@ def _problem(processors: SiteProcessors, entry: Desired, node: Node) -> Problem:
     return Problem(
         summary="The site cannot give this processor",
         detail=f"{node.name} wants the processor {node.cpu}, which site {processors.site} cannot give. {hint}",
-        where=entry.where,
+        where=where,
     )
 
 
