@@ -199,6 +199,13 @@ class Disk(Frozen, frozen=True):
     """Absolute path of its mount point; empty: not mounted."""
     volume: str = ""
     """Name of a :class:`Volume` of the same site; empty: the disk is created and removed with its node."""
+    kept_format: DiskFormat = "none"
+    """The file system that an earlier ``format`` of a disk of the node has made, if ``format`` is ``none`` now."""
+
+    @property
+    def made_format(self) -> DiskFormat:
+        """The file system that pragmaspec has made; ``none``: the contents are unknown."""
+        return self.kept_format if self.format == "none" else self.format
 
 
 class NodeDevice(Frozen, frozen=True):
@@ -219,7 +226,7 @@ class Volume(Frozen, frozen=True, tag_field="kind", tag="volume"):
     """A disk that outlives the nodes and the cluster that use it.
 
     ``cluster`` is the one that wants it, or that wanted it last. ``node`` is the node that its name is derived from; empty if the
-    spec names it.
+    spec names it. ``kept_format`` is the file system that an earlier ``format`` has made, if ``format`` is ``none`` now.
     """
 
     site: str
@@ -228,6 +235,12 @@ class Volume(Frozen, frozen=True, tag_field="kind", tag="volume"):
     format: DiskFormat = "ext4"
     cluster: str = ""
     node: str = ""
+    kept_format: DiskFormat = "none"
+
+    @property
+    def made_format(self) -> DiskFormat:
+        """The file system that pragmaspec has made; ``none``: the contents are unknown."""
+        return self.kept_format if self.format == "none" else self.format
 
     @property
     def address(self) -> str:

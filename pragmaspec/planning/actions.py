@@ -11,6 +11,7 @@ from pragmaspec.planning.drift.losses import with_discards, with_losses
 from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.impact import FIELD_IMPACT, changed_fields_text, node_impact, worst_impact
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Impact, Verb
+from pragmaspec.planning.storage.disks import with_new_disks
 from pragmaspec.resources import Allocation, Node, Resource, StagedImage, Volume
 from pragmaspec.state_model import Record
 
@@ -124,7 +125,7 @@ def _rebuild(
     clean = _change("clean", change, record, before, reason, impact)
     rebuild = [clean]
     if after.running:
-        boot = _change("boot", change, record, after, reason, impact)
+        boot = _change("boot", change, record, with_new_disks(after), reason, impact)
         rebuild.append(replace(boot, generation=record.generation + 1, after=(clean.key,)))
     if not before.running:
         return rebuild

@@ -20,7 +20,7 @@ from pragmaspec.planning.impact import FIELD_IMPACT, node_impact
 from pragmaspec.planning.late.members import members_digest
 from pragmaspec.planning.late.nodes import rebuilt, with_recorded_values
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.storage.disks import node_disks
+from pragmaspec.planning.storage.disks import node_disks, with_kept_formats
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
 from pragmaspec.resources import (
     Allocation,
@@ -202,7 +202,8 @@ class _NodeFactory:
         if nodes.flavor or not self._sizes.is_free:
             node = replace(node, **self._sizes.size(name, address, nodes, image)._asdict())
         if nodes.disks:
-            node = replace(node, disks=node_disks(nodes.disks, name, None if group == "frontend" else index))
+            disks = node_disks(nodes.disks, name, None if group == "frontend" else index)
+            node = replace(node, disks=with_kept_formats(disks, None if address in self._made_anew else recorded))
         if nodes.devices:
             node = replace(node, devices=requested_devices(nodes, recorded))
         if nodes.pin:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from pragmaspec.planning.plan import Impact
 from pragmaspec.planning.wanted import WantedDisk
 from pragmaspec.resources import Disk, Node
@@ -27,6 +29,27 @@ def _volume_name(disk: WantedDisk, node: str, index: int | None) -> str:
     return disk.volume if index is None else f"{disk.volume}-{index}"
 
 
+def with_kept_formats(disks: tuple[Disk, ...], recorded: Node | None) -> tuple[Disk, ...]:
+    """Return ``disks`` of a node with the file systems that stay although the spec no longer asks for them.
+
+    ``recorded``: the node with the present disks. Those of volumes are recorded with the volumes.
+    """
+    before = {disk.name: disk for disk in recorded.own_disks} if recorded is not None else {}
+    return tuple(
+        replace(disk, kept_format=before[disk.name].made_format)
+        if disk.format == "none" and not disk.volume and disk.name in before and not _is_replaced(before[disk.name], disk)
+        else disk
+        for disk in disks
+    )
+
+
+def with_new_disks(node: Node) -> Node:
+    """Return ``node`` with disks that are made anew, empty."""
+    if all(disk.kept_format == "none" for disk in node.disks):
+        return node
+    return replace(node, disks=tuple(replace(disk, kept_format="none") for disk in node.disks))
+
+
 def disks_impact(before: Node, after: Node) -> Impact:
     """Return the impact of changing the disks of a node: attaching and detaching need a restart."""
     old = {disk.name: disk for disk in before.disks}
@@ -48,8 +71,8 @@ def _is_replaced(before: Disk, after: Disk) -> bool:
 
 
 def _has_other_format(before: Disk, after: Disk) -> bool:
-    """True if the file system changes. The contents of a disk without one of ours are unknown, and are kept."""
-    return "none" not in (before.format, after.format) and before.format != after.format
+    """True if the file system changes. ``none`` keeps the present one; unknown contents are kept, too."""
+    return "none" not in (before.made_format, after.format) and before.made_format != after.format
 
 
 def needs_more_disks(wanted: Sequence[WantedDisk], node: Node) -> bool:
@@ -67,8 +90,9 @@ def disk_differences(before: Node, after: Node) -> Iterator[tuple[Disk | None, D
     old = {disk.name: disk for disk in before.disks}
     new = {disk.name: disk for disk in after.disks}
     for name, disk in new.items():
-        if old.get(name) != disk:
-            yield old.get(name), disk
+        before_disk = old.get(name)
+        if before_disk is None or before_disk != replace(disk, kept_format=before_disk.kept_format):
+            yield before_disk, disk
     for name, disk in old.items():
         if name not in new:
             yield disk, None

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.drift.refresh import RefreshedState
@@ -20,7 +22,7 @@ def desired_volumes(desired: Iterable[Desired], refreshed: RefreshedState, reque
         if isinstance(node, Node):
             for disk in node.disks:
                 if disk.volume:
-                    volume = volume_of(node, disk)
+                    volume = _with_kept_format(volume_of(node, disk), refreshed)
                     wanted.setdefault(volume.address, Desired(volume, where))
     kept = [
         Desired(record.resource, None)
@@ -31,6 +33,14 @@ def desired_volumes(desired: Iterable[Desired], refreshed: RefreshedState, reque
         and request.concerns(record.resource.cluster)
     ]
     return [*wanted.values(), *kept]
+
+
+def _with_kept_format(volume: Volume, refreshed: RefreshedState) -> Volume:
+    """Return ``volume`` with the file system that it keeps, if the spec no longer asks for any."""
+    record = refreshed.state.record(volume.address) if volume.format == "none" else None
+    if record is None or not isinstance(record.resource, Volume) or volume.address in refreshed.gone:
+        return volume
+    return replace(volume, kept_format=record.resource.made_format)
 
 
 def volume_of(node: Node, disk: Disk) -> Volume:
@@ -122,12 +132,13 @@ def _mismatches(volume: Volume, refreshed: RefreshedState, where: Where | None) 
                 where=where,
             )
         )
-    if before is not None and "none" not in (before.format, volume.format) and before.format != volume.format:
+    made = before.made_format if before is not None else "none"
+    if "none" not in (made, volume.format) and made != volume.format:
         problems.append(
             Problem(
                 summary="A volume has another file system",
-                detail=f"Volume {volume.name} at site {volume.site} has the file system {before.format}, and the spec wants "
-                f"{volume.format}. Write `format: {before.format}`, or another name after `keep:`.",
+                detail=f"Volume {volume.name} at site {volume.site} has the file system {made}, and the spec wants "
+                f"{volume.format}. Write `format: {made}`, or another name after `keep:`.",
                 where=where,
             )
         )

@@ -145,7 +145,8 @@ def _disk(before: Disk | None, after: Disk | None) -> str:
     if before.mount != after.mount:
         parts.append(f"{before.mount or 'not mounted'} → {after.mount or 'not mounted'}")
     if before.format != after.format:
-        parts.append(f"{before.format} → {after.format}")
+        kept = f" ({before.made_format})" if before.made_format != before.format else ""
+        parts.append(f"{before.format}{kept} → {after.format}")
     return f"disk {after.name} {', '.join(parts)}"
 
 
