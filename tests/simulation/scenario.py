@@ -97,7 +97,7 @@ class Stack:
 
     def plan(self, state: State, wanted: Wanted) -> Plan:
         providers = self._scenario.providers
-        observed = {name: provider.observe(self.lineage) for name, provider in providers.items()}
+        observed = {name: provider.observe(self.lineage, state) for name, provider in providers.items()}
         inventories = {name: providers[name].inventory() for name in sites_needing_inventory(wanted, state, REQUEST)}
         plan = make_plan(wanted, state, observed, inventories, REQUEST)
         if unread := sites_booting_nodes(plan) - inventories.keys():
