@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copy, copytree
 
 import libvirt
 import pytest
@@ -59,12 +60,21 @@ def _remove(connection: libvirt.virConnect) -> None:
         POOL_DIRECTORY.rmdir()
 
 
+@pytest.fixture(scope="session")
+def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the results of the KVM probe, which takes 20 s where KVM does not work: one is enough for all homes."""
+    return tmp_path_factory.mktemp("probes")
+
+
 @pytest.fixture(scope="module")
-def workspace(site: None, tiny_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def workspace(site: None, tiny_image: Path, probes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """A user's directory. The remains of a module's tests are cleaned, and nothing may be left then."""
     before = listing()
     space = Workspace(tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("home"), tiny_image)
+    copytree(probes, space.cache, dirs_exist_ok=True)
     yield space
+    for result in space.cache.glob("virt-type-*.json"):
+        copy(result, probes)
     if (space.directory / "state").exists():
         space.spec()
         space.run("clean", "trial", "--shutdown", "--auto-approve")

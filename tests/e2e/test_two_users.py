@@ -1,6 +1,7 @@
 """Two users, two repositories, one hypervisor: the site is the arbiter."""
 
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.e2e.workspace import Workspace, listing
 pytestmark = pytest.mark.guest
 
 
-def test_a_second_user_learns_the_holders(workspace: Workspace, tiny_image: Path, tmp_path: Path) -> None:
+def test_a_second_user_learns_the_holders(workspace: Workspace, tiny_image: Path, probes: Path, tmp_path: Path) -> None:
     before = listing()
     wish = {"private": "{vlan: 33}", "public": "192.168.150.15"}
     workspace.spec(computes=0, **wish, readiness="none")
@@ -17,6 +18,7 @@ def test_a_second_user_learns_the_holders(workspace: Workspace, tiny_image: Path
     mine = listing()
 
     other = Workspace(tmp_path / "work", tmp_path / "home", tiny_image)
+    copytree(probes, other.cache, dirs_exist_ok=True)
     other.spec(computes=0, **wish, readiness="none")
     refused = other.run("plan", "cluster.yaml", status=1).err
     assert "VLAN 33" in refused

@@ -49,6 +49,11 @@ class Workspace:
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
+    def cache(self) -> Path:
+        """The directory of caches of the user."""
+        return self.home / ".cache" / "pragmaspec"
+
+    @property
     def environment(self) -> dict[str, str]:
         """A user's environment, with its own home and no terminal."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PRAGMASPEC_", "SSH_"))}
