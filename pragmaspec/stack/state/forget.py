@@ -30,7 +30,8 @@ def forget_stack(location: StackLocation, store: "Store") -> bool:
                 raise PlanRefusedError(
                     "The stack still has resources",
                     f"Still recorded: {counted(len(state.records), 'resource')}, such as {state.records[0].address}. "
-                    "Clean its clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
+                    "Clean its clusters first, and remove its volumes (`pragmaspec clean --volume`): `pragmaspec list cluster` "
+                    "and `list volume` show them. Nothing was changed.",
                 )
             store.remove()  # before the key, without which an encrypted state could not be read any more
             shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)
