@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pragmaspec.delivery import SEED_AND_FILES, Delivery
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.frozen import Frozen
+from pragmaspec.networking import HYPERVISOR_NETWORKING, LateValue, Networking
 from pragmaspec.text import did_you_mean, joined
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ class ProviderDescription(Frozen, frozen=True):
     """Optional Python modules with the requirement that installs each, such as ``("libvirt", "libvirt-python>=9.0")``."""
     completes_late: bool = False
     """True if the provider's ``window_s`` may exceed 0."""
-    late_values: tuple[Literal["macs", "private", "public"], ...] = ()
+    late_values: tuple[LateValue, ...] = ()
     """Values that only its sites can choose, which :meth:`pragmaspec.providers.base.Provider.boot` and ``allocate`` return."""
     delivery: Delivery = SEED_AND_FILES
     """The ways in which a site can tell a new node about itself and its cluster."""
+    networking: Networking = HYPERVISOR_NETWORKING
+    """How a site connects the nodes of a cluster. Options of a site can change it, as they can the two fields before."""
 
 
 BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(

@@ -27,6 +27,8 @@ class Nic(Frozen, frozen=True):
     dns: tuple[str, ...] = ()
     mtu: int = 1500
     segment: str = ""
+    translated: bool = False
+    """True if the site translates it to the node's private interface, whose MAC this is: there is no interface for it."""
 
 
 class Network(Frozen, frozen=True):
@@ -41,10 +43,17 @@ class Network(Frozen, frozen=True):
     vlan: int | None = None
     bridge: str | None = None
     mtu: int = 1500
+    gateway: str | None = None
+    """Address of the site's router in it; None: the frontend is the gateway, if it has a public address."""
+    dhcp: bool = False
+    """True if the site configures the interfaces in it by DHCP, without a route through the frontend."""
 
 
 class PublicGrant(Frozen, frozen=True):
-    """A public address of one node, on the site's public ``network`` or a host ``bridge``. ``mtu`` None means 1500 bytes."""
+    """A public address of one node, on the site's public ``network`` or a host ``bridge``. ``mtu`` None means 1500 bytes.
+
+    One that is ``translated`` by the site to the node's private interface is on neither, and has the prefix 32 and no gateway.
+    """
 
     node: str
     address: str
@@ -55,6 +64,7 @@ class PublicGrant(Frozen, frozen=True):
     network: str | None = None
     bridge: str | None = None
     mtu: int | None = None
+    translated: bool = False
 
 
 class Allocation(Frozen, frozen=True, tag_field="kind", tag="allocation"):
@@ -315,6 +325,11 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     def nic(self, network: str) -> Nic | None:
         """Return the interface on ``network``, or None."""
         return next((nic for nic in self.nics if nic.network == network), None)
+
+    @property
+    def interfaces(self) -> tuple[Nic, ...]:
+        """The NICs that are interfaces of the machine: all but translated addresses."""
+        return tuple(nic for nic in self.nics if not nic.translated)
 
     @property
     def own_disks(self) -> tuple[Disk, ...]:

@@ -6,6 +6,7 @@ import msgspec
 
 from pragmaspec.delivery import SEED_AND_FILES, Delivery
 from pragmaspec.frozen import Frozen
+from pragmaspec.networking import HYPERVISOR_NETWORKING, LateValue, Networking
 from pragmaspec.typing import override
 
 Options = TypeVar("Options", bound=Frozen)
@@ -75,18 +76,13 @@ QuotaKind = Literal[
 """Kinds of quotas. ``memory`` is in MiB; ``disk`` and ``volume_storage`` are in bytes; the others are numbers of objects."""
 
 
-LateValue = Literal["macs", "private", "public"]
-"""Values that only the site can choose: the MACs of machines and their addresses in all but the public network come from a boot,
-public addresses from an allocation."""
-
-
 class SiteBase(Frozen, frozen=True, tag_field="provider"):
     """Options common to all providers."""
 
     name: str
     public: PublicNetwork | None = None
     vlans: tuple[tuple[int, int], ...] = ((20, 219),)
-    """Inclusive ranges of VLAN numbers that clusters may take, 1 to 4094."""
+    """Inclusive ranges of VLAN numbers that clusters may take, 1 to 4094; none where networks have no VLAN numbers."""
     reserve: Reserve = Reserve()
     overcommit: Overcommit = Overcommit()
     parallel: int = 4
@@ -111,6 +107,11 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     def delivery(self) -> Delivery:
         """The ways in which a new node is told about itself and its cluster."""
         return SEED_AND_FILES
+
+    @property
+    def networking(self) -> Networking:
+        """How the nodes of a cluster are connected."""
+        return HYPERVISOR_NETWORKING
 
     @property
     def completes_late(self) -> bool:
@@ -222,6 +223,8 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     user_data_limit: int | None = None
     """Size of the largest user-data of a machine in bytes, the only information that it can have, as at clouds; None: guests are
     told nothing, as they need nothing."""
+    connects: Networking = HYPERVISOR_NETWORKING
+    """See :attr:`networking`."""
 
     @property
     @override
@@ -243,6 +246,11 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     def delivery(self) -> Delivery:
         return SEED_AND_FILES if self.user_data_limit is None else Delivery(user_data_limit=self.user_data_limit)
 
+    @property
+    @override
+    def networking(self) -> Networking:
+        return self.connects
+
 
 class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     """A site whose own options only its provider reads, such as one of another package.
@@ -258,9 +266,11 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     further_disks: bool = False
     """The value of :attr:`has_disks`, as the provider's description declares it."""
     late: tuple[LateValue, ...] = ()
-    """The value of :attr:`late_values`, as the provider's description declares it."""
+    """The value of :attr:`late_values`, as the provider's description or the site's options declare it."""
     declared_delivery: Delivery = SEED_AND_FILES
-    """The value of :attr:`delivery`, as the provider's description declares it."""
+    """The value of :attr:`delivery`, as the provider's description or the site's options declare it."""
+    declared_networking: Networking = HYPERVISOR_NETWORKING
+    """The value of :attr:`networking`, as the provider's description or the site's options declare it."""
 
     @property
     @override
@@ -286,6 +296,11 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     @override
     def delivery(self) -> Delivery:
         return self.declared_delivery
+
+    @property
+    @override
+    def networking(self) -> Networking:
+        return self.declared_networking
 
     def read_options(self, kind: type[Options]) -> Options:
         """Return the options as a value of ``kind``. Raises msgspec.ValidationError when they do not fit."""

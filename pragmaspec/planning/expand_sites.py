@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from pragmaspec.errors import SiteError, SpecError
+from pragmaspec.networking import HYPERVISOR_NETWORKING, Networking
 from pragmaspec.plugins import reporting
 from pragmaspec.site import (
     PROCESSOR_LEVELS,
@@ -22,7 +23,7 @@ from pragmaspec.site import (
 )
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
-from pragmaspec.spec.models.site import FaultModel, FlavorModel, PublicNetworkModel, QuotasModel, SiteOptions
+from pragmaspec.spec.models.site import FaultModel, FlavorModel, NetworkingModel, PublicNetworkModel, QuotasModel, SiteOptions
 
 
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
@@ -42,8 +43,9 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         )
     if not isinstance(model, SimulatedSiteModel):
         return _external(loaded, name, model, common)
+    connects = _connects(model.connects)
     return SimulatedSite(
-        **common,
+        **_with_vlans(common, connects),
         file=_file(loaded, name, model),
         host=SimulatedHost(
             cpus=model.host.cpus,
@@ -64,26 +66,31 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         images=tuple(SimulatedImage(**image.model_dump()) for image in model.images),
         late=tuple(sorted(set(model.late))),
         user_data_limit=model.user_data_limit_bytes,
+        connects=connects,
     )
 
 
 def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[str, Any]) -> ExternalSite:
-    plugin = loaded.plugins[name]
+    plugin, description = loaded.plugins[name], loaded.plugins[name].description
     try:
         with reporting(plugin.name, plugin.package):
+            networking = model.networking(description.networking)
+            late_values = model.late_values(description.late_values)
+            delivery = model.delivery(description.delivery)
             options = model.plain_options(loaded.site_directories[name])
             text = json.dumps(options, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     except SiteError as error:
         at = ("sites", name, "provider")
         raise SpecError.of(loaded.problem(at, each.summary, each.detail) for each in error.problems) from error
     return ExternalSite(
-        **common,
+        **_with_vlans(common, networking),
         plugin=plugin.name,
         options=text,
-        late_effects=plugin.description.completes_late,
-        further_disks="volume_storage" in plugin.description.abilities,
-        late=plugin.description.late_values,
-        declared_delivery=plugin.description.delivery,
+        late_effects=description.completes_late,
+        further_disks="volume_storage" in description.abilities,
+        late=late_values,
+        declared_delivery=delivery,
+        declared_networking=networking,
     )
 
 
@@ -97,6 +104,22 @@ def _common_options(name: str, model: SiteOptions) -> dict[str, Any]:
         "overcommit": Overcommit(cpus=model.overcommit.cpus, memory=model.overcommit.memory, disk=model.overcommit.disk),
         "parallel": model.parallel,
     }
+
+
+def _with_vlans(common: dict[str, Any], networking: Networking) -> dict[str, Any]:
+    return common if networking.vlans else {**common, "vlans": ()}
+
+
+def _connects(model: NetworkingModel) -> Networking:
+    found = Networking(
+        vlans=model.vlans,
+        router=model.router,
+        translated=model.translated,
+        dhcp=model.dhcp,
+        frontend_offset=model.frontend_offset or (2 if model.router else 1),
+    )
+    # msgspec omits a default from the state only if it is the identical object.
+    return HYPERVISOR_NETWORKING if found == HYPERVISOR_NETWORKING else found
 
 
 def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:

@@ -18,6 +18,7 @@ from pragmaspec.errors import (
 )
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.networking import LateValue, Networking
 from pragmaspec.planning.images.site_images import choose_site_image
 from pragmaspec.planning.observed import (
     CapacityUse,
@@ -86,7 +87,7 @@ from pragmaspec.resources import (
     StagedImage,
     Volume,
 )
-from pragmaspec.site import ExternalSite, Flavor, IdentityKind, LateValue, Overcommit, PublicNetwork, QuotaKind, Reserve
+from pragmaspec.site import ExternalSite, Flavor, IdentityKind, Overcommit, PublicNetwork, QuotaKind, Reserve
 from pragmaspec.state_model import Record, State
 from pragmaspec.typing import override
 
@@ -126,6 +127,7 @@ __all__ = [
     "Mark",
     "Network",
     "NetworkUse",
+    "Networking",
     "Nic",
     "Node",
     "NodeDevice",

@@ -59,7 +59,10 @@ def test_differences_of_records_have_their_path() -> None:
     )
     assert nested_differences(before, after) == (
         "resource.networks[0].cidr: 10.20.0.0/16 → 10.21.0.0/16",
-        "resource.networks[1]: none → {'name': 'storage', 'cidr': '10.9.0.0/24', 'vlan': 21, 'bridge': None, 'mtu': 1500}",
+        (
+            "resource.networks[1]: none → {'name': 'storage', 'cidr': '10.9.0.0/24', 'vlan': 21, 'bridge': None, 'mtu': 1500, "
+            "'gateway': None, 'dhcp': False}"
+        ),
         "resource.public[0].gateway: 192.168.122.1 → none",
         "status: ready → degraded",
     )

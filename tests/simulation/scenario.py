@@ -13,6 +13,7 @@ from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.networking import LateValue
 from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
@@ -30,7 +31,7 @@ from pragmaspec.providers.simulated.objects import (
 )
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Node, StagedImage, Volume
-from pragmaspec.site import Flavor, LateValue, PublicNetwork, SimulatedHost, SimulatedSite
+from pragmaspec.site import Flavor, PublicNetwork, SimulatedHost, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.executor import executor_factory

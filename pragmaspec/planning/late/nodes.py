@@ -8,10 +8,10 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
+from pragmaspec.networking import LateValue
 from pragmaspec.planning.impact import FIELD_IMPACT, node_impact
 from pragmaspec.planning.late.values import UNKNOWN
 from pragmaspec.resources import Nic, Node
-from pragmaspec.site import LateValue
 
 _COMPARED = tuple(name for name in FIELD_IMPACT if name != "peers")
 

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from pragmaspec.delivery import Delivery
+from pragmaspec.networking import LAST_FRONTEND_OFFSET, LateValue, Networking
 from pragmaspec.spec.fields.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.fields.libvirt_uri import libvirt_uri
 from pragmaspec.spec.fields.pci_device import pci_device
@@ -136,6 +138,18 @@ class SiteOptions(Model):
     parallel: Annotated[int, integer(1, 64)] = Field(
         default=4, description="Maximum number of concurrent calls to the site.", examples=[8]
     )
+
+    def delivery(self, declared: Delivery) -> Delivery:
+        """Return how a new node of this site is told about itself. ``declared``: by the provider's description."""
+        return declared
+
+    def late_values(self, declared: tuple[LateValue, ...]) -> tuple[LateValue, ...]:
+        """Return the values that only this site can choose. ``declared``: by the provider's description."""
+        return declared
+
+    def networking(self, declared: Networking) -> Networking:
+        """Return how this site connects the nodes of a cluster. ``declared``: by the provider's description."""
+        return declared
 
     def plain_options(self, directory: Path) -> dict[str, object]:
         """Return the provider's own keys as JSON types, for :class:`pragmaspec.site.ExternalSite`.
@@ -312,6 +326,45 @@ class QuotasModel(Model):
     )
 
 
+class NetworkingModel(Model):
+    """How a simulated site connects the nodes of a cluster. The default is a hypervisor's way."""
+
+    vlans: Annotated[bool, boolean()] = Field(
+        default=True,
+        description="If false, networks have no VLAN numbers: the site keeps them apart itself, as clouds do.",
+        examples=[False],
+    )
+    router: Annotated[bool, boolean()] = Field(
+        default=False,
+        description="If true, a router of the site is the gateway of private networks, at their first address, and not the "
+        "frontend.",
+        examples=[True],
+    )
+    translated: Annotated[bool, boolean()] = Field(
+        default=False,
+        description="If true, the site translates public addresses to the private interfaces of frontends, which have no public "
+        "ones.",
+        examples=[True],
+    )
+    dhcp: Annotated[bool, boolean()] = Field(
+        default=False,
+        description="If true, the site configures the interfaces of nodes by DHCP.",
+        examples=[True],
+    )
+    frontend_offset: Annotated[int | None, integer(1, LAST_FRONTEND_OFFSET)] = Field(
+        default=None,
+        description="Offset of the frontend's address in its networks; those before it are the site's. Default: 1, with `router` "
+        "2.",
+        examples=[4],
+    )
+
+    @model_validator(mode="after")
+    def _addresses_differ(self) -> Self:
+        if self.router and self.frontend_offset == 1:
+            raise value_error("Address used twice", "the router has the first address; write a `frontend_offset` of 2 or more")
+        return self
+
+
 class FaultModel(Model):
     """An injected fault."""
 
@@ -465,6 +518,12 @@ class SimulatedSiteModel(SiteOptions):
         description="Size of the largest user-data of a machine, the only information that new nodes then get, as at clouds. "
         "Default: nodes get any information.",
         examples=["16 KiB"],
+    )
+    connects: NetworkingModel = Field(
+        default_factory=NetworkingModel,
+        alias="networking",
+        description="How the site connects the nodes of a cluster.",
+        examples=[{"vlans": False, "router": True, "translated": True}],
     )
 
 

@@ -4,11 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.guest.contract.cluster import peers_digest
+from pragmaspec.networking import LateValue
 from pragmaspec.planning.late.members import LATER, MEMBERS_LATER
 from pragmaspec.planning.observed import Observations, ObservedInterface
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Node
-from pragmaspec.site import LateValue, SimulatedSite
+from pragmaspec.site import SimulatedSite
 from pragmaspec.state_model import State
 from tests.planning.builders import EMPTY, applied, cluster, nodes, observed, planned, wanted
 
