@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.allocation.device_requests import device_addresses
+from pragmaspec.planning.allocation.part_users import PartUsers
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.observed import ExclusiveUse, HostDevice, Inventory
+from pragmaspec.planning.observed import HostDevice, Inventory
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node, NodeDevice
 from pragmaspec.state_model import State
@@ -41,21 +42,18 @@ class DeviceChooser:
         self._wanted = wanted
         self._site = site
         self._inventory = inventory
-        self._lineage = state.lineage
         self._devices = {device.address: device for device in inventory.host_devices}
         recorded = [node for node in state.nodes() if node.site == site and node.devices]
-        self._recorded_users = {device: node.address for node in recorded for device in device_addresses(node)}
-        self._uses: defaultdict[str, list[ExclusiveUse]] = defaultdict(list)
+        users = {device: node.address for node in recorded for device in device_addresses(node)}
+        self._users = PartUsers(state.lineage, users, ((use.value, use) for use in inventory.device_uses))
         self._has: defaultdict[str, set[str]] = defaultdict(set)
         """Devices by the address of the node of this stack that has them, recorded or attached by hand."""
-        for device, user in self._recorded_users.items():
+        for device, user in users.items():
             self._has[user].add(device)
         for use in inventory.device_uses:
-            self._uses[use.value].append(use)
-            if use.lineage == self._lineage and use.address:
+            if use.lineage == state.lineage and use.address:
                 self._has[use.address].add(use.value)
         self._unused: dict[str, list[str]] = {}
-        self._taken: dict[str, str] = {}
         self._lacking: list[_Lack] = []
 
     def chosen(self, desired: list[Desired]) -> list[Desired]:
@@ -94,10 +92,9 @@ class DeviceChooser:
         kept = []
         for device in node.devices:
             known = self._devices.get(device.address)
-            usable = known is not None and not known.problem and not self._runs_elsewhere(device.address, node.address)
+            usable = known is not None and not known.problem and not self._users.runs_elsewhere(device.address, node.address)
             kept.append(device.address if usable else "")
-            if usable:
-                self._taken[device.address] = node.address
+        self._users.take(filter(None, kept), node.address)
         return tuple(kept)
 
     def _completed(self, entry: Desired, node: Node, kept: tuple[str, ...]) -> Desired:
@@ -124,7 +121,7 @@ class DeviceChooser:
         chosen = next((each.address for each in own if alias in each.aliases and self._is_free(each, node)), "")
         chosen = chosen or self._first_unused(alias)
         if chosen:
-            self._taken[chosen] = node
+            self._users.take((chosen,), node)
         return chosen
 
     def _first_unused(self, alias: str) -> str:
@@ -135,20 +132,12 @@ class DeviceChooser:
         unused = self._unused[alias]
         while unused:
             address = unused.pop()
-            if address not in self._taken:
+            if not self._users.is_taken(address):
                 return address
         return ""
 
     def _is_free(self, device: HostDevice, node: str) -> bool:
-        if device.problem or device.address in self._taken or self._recorded_users.get(device.address, node) != node:
-            return False
-        return all(self._is_by(use, node) for use in self._uses[device.address])
-
-    def _is_by(self, use: ExclusiveUse, node: str) -> bool:
-        return use.lineage == self._lineage and use.address == node
-
-    def _runs_elsewhere(self, device: str, node: str) -> bool:
-        return any(use.running and not self._is_by(use, node) for use in self._uses[device])
+        return not device.problem and self._users.is_free(device.address, node)
 
     def _unknown(self, lack: _Lack) -> Problem:
         name = lack.entry.resource.address.rpartition("/")[2]
@@ -181,13 +170,4 @@ class DeviceChooser:
         """Return ``0000:41:00.0 is used by …``. Every device of a shortage has a user, or cannot be used."""
         if device.problem:
             return f"{device.address} {device.problem}"
-        users = [*(_owner(use) for use in self._uses[device.address])]
-        own = self._taken.get(device.address) or self._recorded_users.get(device.address)
-        name = own.rpartition("/")[2] if own else ""
-        if name and not any(self._is_by(use, own or "") for use in self._uses[device.address]):
-            users.insert(0, f"{name} of this stack")
-        return f"{device.address} is used by {joined(users)}"
-
-
-def _owner(use: ExclusiveUse) -> str:
-    return use.owner if use.running else f"{use.owner} (off)"
+        return f"{device.address} is used by {joined(self._users.names(device.address))}"

@@ -7,14 +7,14 @@ off; one that this plan releases is free for the next plan only. The first cores
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem
+from pragmaspec.errors import Problem, Where
+from pragmaspec.planning.allocation.part_users import PartUsers
 from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.observed import ExclusiveUse, HostCpu, Inventory
+from pragmaspec.planning.observed import HostCpu, Inventory
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import UNCHOSEN, Node
 from pragmaspec.site import Site
@@ -27,31 +27,19 @@ MAX_NODES = 3
 """Number of nodes that an error names."""
 
 
-class _Lack(NamedTuple):
-    """A node that gets no host CPUs."""
-
-    entry: Desired
-    node: Node
-
-
 class CpuChooser:
     """Chooses the host CPUs of the pinned nodes at ``site`` while one plan is made."""
 
     def __init__(self, site: Site, inventory: Inventory, state: State, wanted: Wanted) -> None:
         self._wanted = wanted
         self._site = site
-        self._lineage = state.lineage
         self._can_pin = inventory.host_cpus is not None
         self._cpus = {cpu.id: cpu for cpu in inventory.host_cpus or ()}
         self._reserved = reserved_cpus(inventory.host_cpus or (), site.reserve.cpus)
-        self._recorded = {
-            cpu: node.address for node in state.nodes() if node.site == site.name and node.pinned for cpu in node.pinned
-        }
-        self._uses: defaultdict[int, list[ExclusiveUse]] = defaultdict(list)
-        for use in inventory.cpu_uses:
-            self._uses[int(use.value)].append(use)
-        self._taken: dict[int, str] = {}
-        self._lacking: list[_Lack] = []
+        recorded = {cpu: node.address for node in state.nodes() if node.site == site.name and node.pinned for cpu in node.pinned}
+        self._users = PartUsers(state.lineage, recorded, ((int(use.value), use) for use in inventory.cpu_uses))
+        self._lacking: list[tuple[Node, Where | None]] = []
+        """The nodes that get no host CPUs, and their lines of the spec."""
 
     def chosen(self, desired: list[Desired]) -> list[Desired]:
         """Return ``desired`` with the host CPUs of the pinned nodes that are to run."""
@@ -61,20 +49,20 @@ class CpuChooser:
         found = list(desired)
         for index, node in choosing:
             cpus = self._choice(node)
-            self._taken |= dict.fromkeys(cpus, node.address)
+            self._users.take(cpus, node.address)
             found[index] = desired[index]._replace(resource=replace(node, pinned=cpus or (UNCHOSEN,) * node.cpus))
             if not cpus:
-                self._lacking.append(_Lack(desired[index], node))
+                self._lacking.append((node, desired[index].where))
         return found
 
     def problems(self, selected: Container[str]) -> Iterator[Problem]:
         """Yield a problem if a node of ``selected``, the addresses that the plan includes, gets no host CPUs."""
-        lacking = [lack for lack in self._lacking if lack.entry.resource.address in selected]
+        lacking = [(node, where) for node, where in self._lacking if node.address in selected]
         if not lacking:
             return
-        names = joined([lack.node.name for lack in lacking], MAX_NODES)
-        first = lacking[0]
-        where = self._wanted.where_of(first.node, "pin") or first.entry.where
+        names = joined([node.name for node, _ in lacking], MAX_NODES)
+        first, line = lacking[0]
+        where = self._wanted.where_of(first, "pin") or line
         if not self._can_pin:
             yield Problem(
                 summary="The site cannot pin nodes",
@@ -85,7 +73,7 @@ class CpuChooser:
             return
         yield Problem(
             summary="Not enough CPUs to pin",
-            detail=f"{names} of {counted(first.node.cpus, 'cpu')} cannot be pinned at site {self._site.name}: "
+            detail=f"{names} of {counted(first.cpus, 'cpu')} cannot be pinned at site {self._site.name}: "
             f"{self._free_text()}. {self._users_text()}Request fewer, or release some: a machine that is off keeps its CPUs, and "
             "those that this plan releases are free for the next one.",
             where=where,
@@ -93,9 +81,9 @@ class CpuChooser:
 
     def _keeps(self, node: Node) -> bool:
         """True if the node keeps its CPUs, which are then taken."""
-        if any(cpu not in self._cpus or self._runs_elsewhere(cpu, node.address) for cpu in node.pinned):
+        if any(cpu not in self._cpus or self._users.runs_elsewhere(cpu, node.address) for cpu in node.pinned):
             return False
-        self._taken |= dict.fromkeys(node.pinned, node.address)
+        self._users.take(node.pinned, node.address)
         return True
 
     def _choice(self, node: Node) -> tuple[int, ...]:
@@ -107,7 +95,7 @@ class CpuChooser:
     def _free_by_cell(self, node: str) -> dict[int, list[HostCpu]]:
         found: defaultdict[int, list[HostCpu]] = defaultdict(list)
         for cpu in sorted(self._cpus.values(), key=lambda cpu: (cpu.core, cpu.id)):
-            if self._is_free(cpu.id, node):
+            if cpu.id not in self._reserved and self._users.is_free(cpu.id, node):
                 found[cpu.cell].append(cpu)
         return found
 
@@ -128,17 +116,6 @@ class CpuChooser:
         chosen += [cpu for core in rest for cpu in cores[core]][: count - len(chosen)]
         return tuple(chosen)
 
-    def _is_free(self, cpu: int, node: str) -> bool:
-        if cpu in self._reserved or cpu in self._taken or self._recorded.get(cpu, node) != node:
-            return False
-        return all(self._is_by(use, node) for use in self._uses[cpu])
-
-    def _is_by(self, use: ExclusiveUse, node: str) -> bool:
-        return use.lineage == self._lineage and use.address == node
-
-    def _runs_elsewhere(self, cpu: int, node: str) -> bool:
-        return any(use.running and not self._is_by(use, node) for use in self._uses[cpu])
-
     def _free_text(self) -> str:
         free = {cell: len(cpus) for cell, cpus in self._free_by_cell("").items()}
         cells = sorted({cpu.cell for cpu in self._cpus.values()})
@@ -150,11 +127,8 @@ class CpuChooser:
     def _users_text(self) -> str:
         users: defaultdict[str, list[int]] = defaultdict(list)
         for cpu in self._cpus:
-            for use in self._uses[cpu]:
-                users[use.owner if use.running else f"{use.owner} (off)"].append(cpu)
-            own = self._taken.get(cpu) or self._recorded.get(cpu)
-            if own and not any(self._is_by(use, own) for use in self._uses[cpu]):
-                users[f"{own.rpartition('/')[2]} of this stack"].append(cpu)
+            for name in self._users.names(cpu):
+                users[name].append(cpu)
         texts = [f"{cpu_ranges(tuple(cpus))} by {owner}" for owner, cpus in users.items()]
         return f"In use: {few(texts, MAX_HOLDERS)}. " if texts else ""
 

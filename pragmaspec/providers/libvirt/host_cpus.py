@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+from xml.etree.ElementTree import Element
 
-from pragmaspec.errors import Problem, SiteConflictError
+from pragmaspec.errors import SiteConflictError
 from pragmaspec.planning.allocation.pin_requests import cpu_ranges
 from pragmaspec.planning.allocation.pinning import reserved_cpus
 from pragmaspec.planning.observed import Difference, ExclusiveUse, HostCpu
-from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains
+from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain
 from pragmaspec.providers.libvirt.domains.pinning import CpuPin, cpu_set, used_cpus
+from pragmaspec.providers.libvirt.exclusive_uses import UsedParts, conflicts, exclusive_uses, in_use_problem
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.resources import UNCHOSEN, Mark, Node
 
@@ -23,7 +25,8 @@ class CpuInventory(NamedTuple):
 def cpu_inventory(host: Host, machines: Iterable[ObservedDomain]) -> CpuInventory:
     """Take the inventory of the host's CPUs; None if libvirt does not know its topology."""
     cpus = host_cpus(host)
-    return CpuInventory(cpus or None, tuple(sorted(_uses(machines, cpus), key=lambda use: (int(use.value), use.owner))))
+    uses = exclusive_uses(machines, _used_by(cpus))
+    return CpuInventory(cpus or None, tuple(sorted(uses, key=lambda use: (int(use.value), use.owner))))
 
 
 def host_cpus(host: Host) -> tuple[HostCpu, ...]:
@@ -70,31 +73,16 @@ def require_cpus(host: Host, node: Node, own_marks: Iterable[Mark]) -> None:
     """Raise SiteConflictError when a machine without one of ``own_marks`` runs and is pinned to a CPU of ``node``."""
     if not node.pinned:
         return
-    ours = {(mark.lineage, mark.address) for mark in own_marks}
-    running = list_domains(host, lambda domain: bool(domain.isActive()))
-    problems = [
-        Problem(
-            summary="CPU in use",
-            detail=f"{node.name} needs the CPU {use.value} of site {host.site.name}, to which {use.owner} is pinned. Plan again "
-            "to choose another.",
-        )
-        for use in _uses(running, host_cpus(host))
-        if int(use.value) in node.pinned and (use.lineage, use.address) not in ours
-    ]
+    found = conflicts(host, _used_by(host_cpus(host)), frozenset(map(str, node.pinned)), own_marks)
+    problems = [in_use_problem(host, node, "CPU", use) for use in found]
     if problems:
         raise SiteConflictError.of(problems)
 
 
-def _uses(machines: Iterable[ObservedDomain], cpus: Iterable[HostCpu]) -> Iterator[ExclusiveUse]:
+def _used_by(cpus: Iterable[HostCpu]) -> UsedParts:
     every = frozenset(cpu.id for cpu in cpus)
-    for machine in machines:
-        owner = machine.owner
-        running = frozenset() if machine.active is None else used_cpus(machine.active, every)
-        for cpu in used_cpus(machine.definition, every) | running:
-            yield ExclusiveUse(
-                value=str(cpu),
-                owner=str(owner) if owner else f"machine {machine.name}",
-                lineage=owner.lineage if owner else None,
-                address=owner.address if owner else None,
-                running=cpu in running,
-            )
+
+    def used(domain: Element) -> frozenset[str]:
+        return frozenset(map(str, used_cpus(domain, every)))
+
+    return used

@@ -8,8 +8,9 @@ import libvirt
 from pragmaspec.errors import Problem, SiteConflictError
 from pragmaspec.planning.observed import Difference, ExclusiveUse, HostDevice
 from pragmaspec.providers.libvirt.domains.host_devices import used_devices
-from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains
+from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain
 from pragmaspec.providers.libvirt.errors import ignoring
+from pragmaspec.providers.libvirt.exclusive_uses import conflicts, exclusive_uses, in_use_problem
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Mark, Node
@@ -37,7 +38,7 @@ class DeviceInventory(NamedTuple):
 
 def device_inventory(host: Host, machines: Iterable[ObservedDomain]) -> DeviceInventory:
     """Take the inventory of the devices that the site's options name, and that machines with marks have."""
-    uses = tuple(sorted(_uses(machines), key=lambda use: (use.value, use.owner)))
+    uses = tuple(sorted(exclusive_uses(machines, used_devices), key=lambda use: (use.value, use.owner)))
     ours = {use.value for use in uses if use.lineage}
     if not host.site.devices and not ours:
         return DeviceInventory(device_uses=uses)
@@ -78,17 +79,7 @@ def require_devices(host: Host, node: Node, own_marks: Iterable[Mark]) -> None:
         for address in sorted(own)
         if not _exists(host, address)
     ]
-    ours = {(mark.lineage, mark.address) for mark in own_marks}
-    running = list_domains(host, lambda domain: bool(domain.isActive()))
-    problems += (
-        Problem(
-            summary="Device in use",
-            detail=f"{node.name} needs the device {use.value} of site {host.site.name}, with which {use.owner} runs. Plan again "
-            "to choose another.",
-        )
-        for use in _uses(running)
-        if use.value in own and (use.lineage, use.address) not in ours
-    )
+    problems += (in_use_problem(host, node, "device", use) for use in conflicts(host, used_devices, own, own_marks))
     if problems:
         raise SiteConflictError.of(problems)
 
@@ -98,20 +89,6 @@ def _exists(host: Host, address: str) -> bool:
         host.handle().nodeDeviceLookupByName(f"pci_{address.replace(':', '_').replace('.', '_')}")
         return True
     return False
-
-
-def _uses(machines: Iterable[ObservedDomain]) -> Iterator[ExclusiveUse]:
-    for machine in machines:
-        owner = machine.owner
-        running = frozenset() if machine.active is None else used_devices(machine.active)
-        for address in used_devices(machine.definition) | running:
-            yield ExclusiveUse(
-                value=address,
-                owner=str(owner) if owner else f"machine {machine.name}",
-                lineage=owner.lineage if owner else None,
-                address=owner.address if owner else None,
-                running=address in running,
-            )
 
 
 def _pci_devices(host: Host) -> Iterator[_PciDevice]:

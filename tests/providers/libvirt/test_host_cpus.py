@@ -137,7 +137,7 @@ def test_a_start_on_cpus_of_a_running_machine_is_refused(fake_stack, virsh):
     node = pinned(fake_stack, 3)
     fake_stack.provider.check_boot(fake_stack.boot_request(node))
     theirs.create()
-    with pytest.raises(SiteConflictError, match="needs the CPU 3 of site pretended, to which machine by-hand is pinned"):
+    with pytest.raises(SiteConflictError, match="needs the CPU 3 of site pretended, which machine by-hand has"):
         fake_stack.boot(node)
     theirs.destroy()
     theirs.undefine()

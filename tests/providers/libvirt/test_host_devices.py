@@ -167,7 +167,7 @@ def test_a_start_with_a_device_of_a_running_machine_is_refused(stack):
     stack.provider.check_boot(stack.boot_request(node))
     foreign.create()
     for refused in (stack.provider.check_boot, stack.provider.boot):
-        with pytest.raises(SiteConflictError, match=r"0000:41:00\.0 of site lab, with which machine by-hand runs\. Plan"):
+        with pytest.raises(SiteConflictError, match=r"0000:41:00\.0 of site lab, which machine by-hand has\. Plan"):
             refused(stack.boot_request(node))
     foreign.destroy()
     stack.boot(node)

@@ -36,16 +36,17 @@ def compare_domain(host: Host, domain: ObservedDomain, config: DomainConfig) -> 
     defined, active = own_chain(domain.definition), () if domain.active is None else own_chain(domain.active)
     both = (layers(files, config.disk, config.base, named, host.directory) for files in (active, defined))
     roots = (root for root in (domain.active, domain.definition) if root is not None)
+    runs = domain.memory if domain.active is None else domain.active
     extra = (extra_layers(root, named, host.directory) for root in roots)
     found = tuple(dict.fromkeys(layer for each in (*both, *extra) for layer in each))
     above = {layer.snapshot for layer in found}
     others = [_describe_snapshot(name, named) for name in dict.fromkeys(named.values()) if name not in above]
     return Comparison(
         differences=(
-            *differences(wanted, domain.definition, domain.memory if domain.active is None else domain.active),
-            *device_differences(wanted, domain.definition, domain.memory if domain.active is None else domain.active),
+            *differences(wanted, domain.definition, runs),
+            *device_differences(wanted, domain.definition, runs),
             *vanished_devices(host, config.node),
-            *pin_differences(wanted, domain.definition, domain.memory if domain.active is None else domain.active),
+            *pin_differences(wanted, domain.definition, runs),
             *vanished_cpus(host, config.node),
             *_other_differences(domain, config, defined, active),
             *_saved_size_difference(domain, config),
