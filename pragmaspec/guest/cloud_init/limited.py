@@ -15,8 +15,7 @@ from pragmaspec.guest.cloud_init.documents import user_data_text
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
 from pragmaspec.guest.contract.files import CONTRACT_JSON, HOSTS, KNOWN_HOSTS, MACHINEFILE, VC_OUT
 from pragmaspec.guest.keys import StackKey
-from pragmaspec.guest.setup.disks import disks_setup
-from pragmaspec.guest.setup.users import users_setup
+from pragmaspec.guest.setup.node_setups import LIVE_SCRIPTS, node_setups
 from pragmaspec.resources import Node
 from pragmaspec.typing import override
 
@@ -76,8 +75,8 @@ def encoded(text: str, limit: int) -> bytes:
 
 def stages(node: Node, cluster: GuestCluster) -> tuple[tuple[str, ...], ...]:
     """Return the files of ``node`` to leave out, in this order: at last the scripts for users and further disks."""
-    setups = (users_setup(cluster.users), disks_setup(node))
-    return (*CLUSTER_STAGES, *(tuple(file.path for file in setup.files) for setup in setups if setup is not None))
+    live = [setup for setup in reversed(node_setups(node, cluster)) if setup.script in LIVE_SCRIPTS]
+    return (*CLUSTER_STAGES, *(tuple(file.path for file in setup.files) for setup in live))
 
 
 def _choices(node: Node, cluster: GuestCluster, limit: int) -> Iterator[tuple[str, ...]]:

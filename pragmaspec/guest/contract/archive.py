@@ -5,8 +5,7 @@ from io import BytesIO
 from tarfile import DIRTYPE, USTAR_FORMAT, TarFile, TarInfo
 
 from pragmaspec.guest.guest_file import GuestFile
-from pragmaspec.guest.setup.disks import DISKS
-from pragmaspec.guest.setup.users import USERS
+from pragmaspec.guest.setup.node_setups import LIVE_PATHS
 
 STAMP_S = 946_684_800
 """Modification time of all files, 2000-01-01 UTC, for reproducible archives. (tar(1) warns about 1970.)"""
@@ -35,7 +34,7 @@ find . -type f | while IFS= read -r file; do
 done
 if [ -z "$root" ] && [ -s /etc/hostname ]; then cat /etc/hostname >/proc/sys/kernel/hostname || true; fi
 status=0
-for script in {DISKS.path} {USERS.path}; do
+for script in {LIVE_PATHS}; do
   if [ -z "$root" ] && [ -x "$script" ]; then "$script" || status=1; fi
 done
 exit $status

@@ -2,11 +2,16 @@
 
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.guest_file import GuestFile
-from pragmaspec.guest.setup.disks import disks_setup, disks_table_file
+from pragmaspec.guest.setup.disks import DISKS, disks_setup, disks_table_file
 from pragmaspec.guest.setup.nat import nat_setup
 from pragmaspec.guest.setup.scripts import NodeSetup
-from pragmaspec.guest.setup.users import users_setup, users_table_file
+from pragmaspec.guest.setup.users import USERS, users_setup, users_table_file
 from pragmaspec.resources import Node
+
+LIVE_SCRIPTS = (DISKS, USERS)
+"""The setup scripts that every live update brings and runs, in this order."""
+LIVE_PATHS = " ".join(script.path for script in LIVE_SCRIPTS)
+"""Their paths, as words of a shell script."""
 
 
 def node_setups(node: Node, cluster: GuestCluster) -> tuple[NodeSetup, ...]:
