@@ -10,12 +10,10 @@ from typing import NamedTuple
 from pragmaspec.errors import Problem
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.diff import changed_fields
-from pragmaspec.planning.impact import node_impact
+from pragmaspec.planning.new_machines import NewMachines
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.site import Site
-from pragmaspec.state_model import State
 from pragmaspec.text import joined
 
 MAX_NODES = 3
@@ -26,21 +24,18 @@ _PLACEHOLDER_SECRET = b"a placeholder for a stack's key."
 
 
 def delivery_problems(
-    site: Site,
-    desired: Iterable[Desired],
-    wanted: Wanted,
-    state: State,
-    made_anew: Container[str],
-    selected: Container[str],
+    site: Site, desired: Iterable[Desired], wanted: Wanted, new: NewMachines, selected: Container[str]
 ) -> Iterator[Problem]:
     """Return one problem per set of equal nodes that boot for the first time at ``site``, and cannot be told all they need.
 
-    ``made_anew``: addresses whose recorded objects do not exist, or are replaced; ``selected``: the addresses of the plan.
+    ``selected``: the addresses that the plan includes.
     """
     here = [entry.resource for entry in desired if entry.resource.site == site.name]
     nodes = [each for each in here if isinstance(each, Node)]
     alike: dict[tuple[str, int], _NewNodes] = {}
-    for node in _first_boots(nodes, state, made_anew, selected):
+    for node in nodes:
+        if not node.running or node.address not in selected or not new.may_have(node):
+            continue
         cluster = wanted.cluster(node.cluster)
         settings = cluster.settings_of(node) if cluster is not None else None
         if cluster is not None and settings is not None:
@@ -49,7 +44,7 @@ def delivery_problems(
         allocations = (each for each in here if isinstance(each, Allocation) and each.cluster == found.cluster.name)
         members = tuple(node for node in nodes if node.cluster == found.cluster.name)
         for allocation in allocations:
-            yield from _problems(site, found, _Members(wanted, state.lineage, found.cluster, allocation, members))
+            yield from _problems(site, found, _Members(wanted, new.state.lineage, found.cluster, allocation, members))
 
 
 class _NewNodes(NamedTuple):
@@ -95,21 +90,6 @@ class _Members(NamedTuple):
             spec_sha256=self.wanted.spec_sha256,
             lineage=self.lineage,
         )
-
-
-def _first_boots(nodes: Iterable[Node], state: State, made_anew: Container[str], selected: Container[str]) -> Iterator[Node]:
-    """Yield the nodes whose machines are created by this plan."""
-    records = {record.address: record for record in state.records}
-    for node in nodes:
-        record = records.get(node.address)
-        if not node.running or node.address not in selected:
-            continue
-        before = record.resource if record is not None else None
-        if record is None or not isinstance(before, Node) or record.status == "pending" or node.address in made_anew:
-            yield node
-            continue
-        if before is not node and node_impact(before, node, changed_fields(before, node)) == "rebuild":
-            yield node
 
 
 def _problems(site: Site, found: _NewNodes, members: _Members) -> Iterator[Problem]:

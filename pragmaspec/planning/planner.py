@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
@@ -44,6 +45,7 @@ from pragmaspec.planning.late.routes import route_warnings
 from pragmaspec.planning.moves.facts import SiteFacts, site_facts
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
 from pragmaspec.planning.moves.suggest import likely_moves
+from pragmaspec.planning.new_machines import NewMachines
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.peers import with_peers, without_known_members
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Drift, PendingChange, Plan, PlannedSite
@@ -62,7 +64,6 @@ from pragmaspec.planning.targets import selected_actions, selected_addresses
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
 from pragmaspec.resources import Allocation, Network, Node, Resource, StagedImage, Volume
-from pragmaspec.site import Site
 from pragmaspec.state_model import State
 
 WHOLE_STACK = PlanRequest()
@@ -222,8 +223,9 @@ class _Target:
             (each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name
         )
         self._replaced = replaced_nodes(self._state, request)
-        self._made_anew = refreshed.gone | refreshed.never_created | self._replaced
-        self._recorded = recorded_clusters(self._state, self._replaced, self._made_anew)
+        made_anew = refreshed.gone | refreshed.never_created | self._replaced
+        self._new = NewMachines(self._state, made_anew)
+        self._recorded = recorded_clusters(self._state, self._replaced, made_anew)
         self._host_parts = HostPartsChooser(wanted, self._clusters, inventories, self._state)
         self._desired: list[Desired] = []
         self._processors = site_processors(wanted, inventories)
@@ -245,7 +247,7 @@ class _Target:
         for name, _ in request.running:
             if wanted.cluster(name) is None:
                 self._add(unwanted_power_changes(name, self._refreshed, request))
-        self._desired, self._defaulted = with_default_processors(self._desired, self._processors, wanted, state, self._made_anew)
+        self._desired, self._defaulted = with_default_processors(self._desired, self._processors, wanted, self._new)
         self._desired = self._host_parts.chosen(self._desired)
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
@@ -307,23 +309,19 @@ class _Target:
             here = [entry for entry in in_scope if entry.resource.site == site.name]
             inventory = self._inventories.get(site.name)
             self._problems += memory_problems(here, self._wanted.images)
-            if site.delivery != SEED_AND_FILES:
-                self._problems += self._delivery_problems(site, scope)
             self._problems += firmware_problems(site, inventory, here, self._wanted.images, self._state)
+            if inventory is None and site.delivery == SEED_AND_FILES:
+                continue
+            known = scope if scope is not EVERYTHING else self._known_addresses
+            selected = selected_addresses(self._resources(), known, self._request)
+            if site.delivery != SEED_AND_FILES:
+                self._problems += delivery_problems(site, self._desired, self._wanted, self._new, selected)
             if inventory is not None:
-                processors = self._processors[site.name]
-                self._problems += processor_problems(processors, here, self._defaulted, self._state, self._made_anew)
-                known = scope if scope is not EVERYTHING else self._known_addresses()
+                self._problems += processor_problems(self._processors[site.name], here, self._defaulted, self._new)
                 self._problems += shortages(site, inventory, in_scope, self._state, known)
-                selected = selected_addresses(self._resources(), known, self._request)
                 sized = self._sized_addresses(site.name, inventory, selected)
                 self._problems += quota_shortages(site.name, inventory, in_scope, self._refreshed, sized)
                 self._problems += self._host_parts.problems(site.name, selected)
-
-    def _delivery_problems(self, site: Site, scope: Container[str]) -> Iterator[Problem]:
-        known = scope if scope is not EVERYTHING else self._known_addresses()
-        selected = selected_addresses(self._resources(), known, self._request)
-        return delivery_problems(site, self._desired, self._wanted, self._state, self._made_anew, selected)
 
     def _sized_addresses(self, site: str, inventory: Inventory, selected: Container[str]) -> Container[str]:
         """Return ``selected`` without the nodes that no flavor of ``site`` fits: their sizes are those of no machine."""
@@ -331,15 +329,16 @@ class _Target:
             return selected
         nodes = (each.resource for each in self._desired if isinstance(each.resource, Node))
         unsized = {node.address for node in nodes if node.site == site and not node.flavor}
-        return frozenset(address for address in self._known_addresses() - unsized if address in selected)
+        return frozenset(address for address in self._known_addresses - unsized if address in selected)
 
     def _resources(self) -> Iterator[Resource]:
         """Yield everything desired or recorded."""
         yield from (entry.resource for entry in self._desired)
         yield from (record.resource for record in self._state.records)
 
+    @cached_property
     def _known_addresses(self) -> frozenset[str]:
-        """Return the addresses of everything desired or recorded; other objects of this stack are left alone."""
+        """The addresses of everything desired or recorded, once that is complete. Other objects of this stack are left alone."""
         return frozenset(each.address for each in self._resources())
 
 

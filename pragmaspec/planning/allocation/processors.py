@@ -10,12 +10,10 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.diff import changed_fields
-from pragmaspec.planning.impact import node_impact
+from pragmaspec.planning.new_machines import NewMachines
 from pragmaspec.planning.observed import Inventory
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node
-from pragmaspec.state_model import State
 from pragmaspec.text import did_you_mean, joined
 
 MAX_PROCESSORS = 12
@@ -50,30 +48,30 @@ def site_processors(wanted: Wanted, inventories: Mapping[str, Inventory]) -> dic
 
 
 def with_default_processors(
-    desired: Iterable[Desired], processors: Mapping[str, SiteProcessors], wanted: Wanted, state: State, made_anew: Container[str]
+    desired: Iterable[Desired], processors: Mapping[str, SiteProcessors], wanted: Wanted, new: NewMachines
 ) -> tuple[list[Desired], dict[str, str]]:
     """Return ``desired`` with the default of their site for nodes without a processor whose machines are made anew.
 
-    Also returns the sites of these nodes by their addresses. ``made_anew``: addresses of recorded nodes without a machine, and of
-    those to replace. Such a node does not keep the recorded processor at a site that now chooses processors itself.
+    Also returns the sites of these nodes by their addresses. A node with a new machine does not keep the recorded processor at a
+    site that now chooses processors itself.
     """
     silent = {site for site, each in processors.items() if not each.offered}
     found, defaulted = list(desired), {}
     for index, entry in enumerate(found if silent else ()):
         if entry.resource.site in silent:
-            found[index] = _without_kept_processor(entry, wanted, state, made_anew)
+            found[index] = _without_kept_processor(entry, wanted, new)
     defaults = {site: each.default for site, each in processors.items() if each.default}
     for index, entry in enumerate(found if defaults else ()):
         node = entry.resource
-        if isinstance(node, Node) and not node.cpu and node.site in defaults and _is_made(node, state, made_anew):
+        if isinstance(node, Node) and not node.cpu and node.site in defaults and new.has(node):
             found[index] = entry._replace(resource=replace(node, cpu=defaults[node.site]))
             defaulted[node.address] = node.site
     return found, defaulted
 
 
-def _without_kept_processor(entry: Desired, wanted: Wanted, state: State, made_anew: Container[str]) -> Desired:
+def _without_kept_processor(entry: Desired, wanted: Wanted, new: NewMachines) -> Desired:
     node = entry.resource
-    if not isinstance(node, Node) or not node.cpu or not _is_made(node, state, made_anew):
+    if not isinstance(node, Node) or not node.cpu or not new.has(node):
         return entry
     cluster = wanted.cluster(node.cluster)
     settings = cluster.settings_of(node) if cluster else None
@@ -81,7 +79,7 @@ def _without_kept_processor(entry: Desired, wanted: Wanted, state: State, made_a
 
 
 def processor_problems(
-    processors: SiteProcessors, here: Iterable[Desired], defaulted: Container[str], state: State, made_anew: Container[str]
+    processors: SiteProcessors, here: Iterable[Desired], defaulted: Container[str], new: NewMachines
 ) -> Iterator[Problem]:
     """Yield one problem per line of the spec and processor that the site cannot give to a new or changed node.
 
@@ -94,7 +92,8 @@ def processor_problems(
             continue
         is_pinned = bool(processors.pinned) and node.address in defaulted
         key = "" if is_pinned else (node.cpu, entry.where)
-        if key in reported or not (_differs(node, state) or _is_made(node, state, made_anew)):
+        before = new.recorded(node)
+        if key in reported or (before is not None and before.cpu == node.cpu and not new.has(node)):
             continue
         where = processors.wanted.where_of(node, "cpu") or entry.where
         place = "" if is_pinned else (node.cpu, where)
@@ -128,21 +127,3 @@ def _pin_problem(processors: SiteProcessors, entry: Desired) -> Problem:
         f"{known}. `pragmaspec lock --upgrade {site}` {update}{own_choice}.",
         where=entry.where,
     )
-
-
-def _recorded(node: Node, state: State) -> Node | None:
-    record = state.record(node.address)
-    return record.resource if record is not None and isinstance(record.resource, Node) else None
-
-
-def _differs(node: Node, state: State) -> bool:
-    before = _recorded(node, state)
-    return before is not None and before.cpu != node.cpu
-
-
-def _is_made(node: Node, state: State, made_anew: Container[str]) -> bool:
-    """True if ``node`` gets a new machine."""
-    before = _recorded(node, state)
-    if before is None or node.address in made_anew:
-        return True
-    return node_impact(before, node, changed_fields(before, node)) == "rebuild"
