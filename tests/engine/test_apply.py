@@ -59,11 +59,6 @@ class RecordingReporter(Reporter):
         self.any_skipped.set()
 
 
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(tmp_path / "state")
-
-
 def _apply(store, site, actions, tmp_path, reporter=None, **limits):
     with applying(store, site, tmp_path, **limits) as context:
         return apply_plan(plan_for(context.session.state, *actions), context, reporter)

@@ -25,18 +25,12 @@ from pragmaspec.site import ExternalSite
 from pragmaspec.state_model import Record, State
 from tests.engine.fake_provider import KEY, WANTED, FakeProvider, SshGuestProvider, applying, bring_up, plan_for
 from tests.engine.test_guests import COMPUTE, FRONTEND, LocalSshClient
-from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, act
 
 LIMIT = 1500
 """Size of user-data into which not all files of a node fit."""
 SSH = Readiness(when="ssh", timeout_s=1)
 MARK = Mark(lineage=LINEAGE, address=COMPUTE.address)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(tmp_path / "state")
 
 
 @pytest.fixture

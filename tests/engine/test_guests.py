@@ -18,7 +18,6 @@ from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.resources import Mark, Readiness
 from tests.engine.fake_provider import KEY, SshGuestProvider, applying, bring_up, plan_for
-from tests.state.local_store import LocalStore
 from tests.state.samples import IMAGE, LINEAGE, act, node
 
 FRONTEND, COMPUTE = node(-1), node(0)
@@ -252,11 +251,6 @@ def test_a_paused_machine_is_reported_with_its_reason():
     assert watch.stopped(COMPUTE.address, time.monotonic())
     assert watch.paused(COMPUTE.address) == "a disk error"
     assert watch.paused("lab/hello/node/another") is None
-
-
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(tmp_path / "state")
 
 
 def _apply(store, site, tmp_path, remote, *actions):

@@ -227,9 +227,8 @@ def test_many_images_at_one_call_per_site_do_not_deadlock(tmp_path):
     assert sum("upload" in line for line in trace) == 8
 
 
-def test_a_peer_with_a_recorded_image_offers_it_at_once(tmp_path):
+def test_a_peer_with_a_recorded_image_offers_it_at_once(store, tmp_path):
     providers, planned, trace = sites_of()
-    store = LocalStore(tmp_path / "state")
     with store.session("test") as session:
         session.intend([act("stage", image_of("c"))])
         session.outcome(act("stage", image_of("c")), Record(resource=image_of("c")))
@@ -280,7 +279,7 @@ def test_a_site_that_cannot_fetch_from_a_peer_uploads(tmp_path):
     assert any(line.endswith(": other bytes") for line in reporter.messages)
 
 
-def test_an_interrupt_ends_the_wait_for_a_peer(tmp_path):
+def test_an_interrupt_ends_the_wait_for_a_peer(store, tmp_path):
     """One upload hangs; the sites waiting for it end at once and stay pending."""
     hold, waiting = threading.Event(), threading.Semaphore(0)
     interrupted = []
@@ -309,7 +308,7 @@ def test_an_interrupt_ends_the_wait_for_a_peer(tmp_path):
     assert time.monotonic() - began < LIMIT_S
     hold.set()
     assert [line for line in trace if "to" in line.split()] == []
-    assert {record.status for record in LocalStore(tmp_path / "state").read().records} == {"pending"}
+    assert {record.status for record in store.read().records} == {"pending"}
 
 
 def test_a_site_uploads_after_the_peer_wait_limit(monkeypatch):

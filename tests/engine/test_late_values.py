@@ -16,7 +16,6 @@ from pragmaspec.resources import Readiness
 from pragmaspec.site import SimulatedSite
 from tests.engine.fake_provider import KEY, SshGuestProvider, applying
 from tests.planning.builders import ROOMY, cluster, image, wanted
-from tests.state.local_store import LocalStore
 from tests.state.samples import LINEAGE
 
 SITE = SimulatedSite(name="lab", late=("macs", "private", "public"))
@@ -63,11 +62,6 @@ class RecordingRemote(SshClient):
                 self.files.setdefault(node, []).append(texts)
         errors = b'["the disk is full"]' if node in self.failed else b"[]"
         return CommandResult(status=0, stdout=b'{"v1": {"errors": %s}}' % errors, stderr="")
-
-
-@pytest.fixture
-def store(tmp_path):
-    return LocalStore(tmp_path / "state")
 
 
 @pytest.fixture

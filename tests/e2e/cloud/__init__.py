@@ -1,5 +1,6 @@
 """A provider in a package of its own: the real hypervisor as a cloud, whose machines have user-data instead of seeds."""
 
+from pragmaspec.plugins import BUILT_IN
 from pragmaspec.providers.api import Delivery, ProviderDescription
 
 USER_DATA_LIMIT = 2400
@@ -9,15 +10,6 @@ description = ProviderDescription(
     api=1,
     options="tests.e2e.cloud.options:CloudOptions",
     provider="tests.e2e.cloud.provider:CloudProvider",
-    abilities=(
-        "autostart",
-        "boot_check",
-        "image_listing",
-        "network_use",
-        "paused_boot",
-        "site_images",
-        "storage_refresh",
-        "volume_storage",
-    ),
+    abilities=tuple(name for name in BUILT_IN["libvirt"].abilities if name != "peer_images"),
     delivery=Delivery(user_data_limit=USER_DATA_LIMIT),
 )

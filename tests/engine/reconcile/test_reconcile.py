@@ -14,7 +14,6 @@ from pragmaspec.planning.wanted import Move
 from pragmaspec.state_model import SITE_OUTPUT
 from tests.engine.fake_provider import FakeProvider, applying, bring_up, plan_for
 from tests.engine.harness import LATE_SITE, Harness, remaining_actions
-from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, act, node
 
 
@@ -215,7 +214,7 @@ def test_moves_are_recorded_before_any_action(tmp_path):
     assert {(seen.address, seen.status) for seen in lab.machines()} == {(node(-1).address, "off"), (later.address, "running")}
 
 
-def test_sigterm_shortens_the_time_limit_of_calls(tmp_path):
+def test_sigterm_shortens_the_time_limit_of_calls(store, tmp_path):
     release = threading.Event()
 
     def hang(verb, address):
@@ -223,7 +222,6 @@ def test_sigterm_shortens_the_time_limit_of_calls(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
             release.wait(20)
 
-    store = LocalStore(tmp_path / "state")
     began = time.monotonic()
     try:
         with (
