@@ -1,4 +1,4 @@
-"""What a new node is told about itself and its cluster before its first boot, in the way that its site declares."""
+"""The information that a new node gets about itself and its cluster before its first boot, in the way that its site declares."""
 
 from pragmaspec.delivery import Delivery
 from pragmaspec.engine.target_state import TargetState
@@ -31,7 +31,7 @@ NOTHING = FirstInformation()
 
 
 def first_information(node: Node, mark: Mark, delivery: Delivery, target: TargetState, stack_key: StackKey) -> FirstInformation:
-    """Return the information for the boot of ``node``, built from the spec and the state that the apply aims for.
+    """The information that a new node gets at its first boot, built from the spec and the state that the apply aims for.
 
     Its user-data is larger than the site allows if not even the essential part fits. Raises SpecError for a value that cannot be
     represented.

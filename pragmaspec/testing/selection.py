@@ -48,13 +48,15 @@ Selection = dict[str, dict[str, list[str]]]
 def needs(*features: str) -> pytest.MarkDecorator:
     """Mark a test with the features that it needs of its subject; ``"token or tag"`` is one of two. Raises ValueError."""
     _check_names(name for feature in features for name in feature.split(" or "))
-    return getattr(pytest.mark, _NEEDS)(*features)  # type: ignore[no-any-return]
+    mark: pytest.MarkDecorator = getattr(pytest.mark, _NEEDS)
+    return mark.with_args(*features)
 
 
 def has(*features: str) -> pytest.MarkDecorator:
     """Mark a subject's parameter, or the module of the only subject, with all of its features. Raises ValueError."""
     _check_names(features)
-    return getattr(pytest.mark, _HAS)(*features)  # type: ignore[no-any-return]
+    mark: pytest.MarkDecorator = getattr(pytest.mark, _HAS)
+    return mark.with_args(*features)
 
 
 def _check_names(names: Iterable[str]) -> None:
