@@ -1,12 +1,14 @@
 """Expansion of a spec: defaults, units, merging, source lines, digests."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 from ruamel.yaml import YAML
 
@@ -16,6 +18,7 @@ from pragmaspec.planning.wanted import Move, Wanted, WantedImage, WantedNetwork
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite
 from pragmaspec.spec.fields.user_data import merged
+from pragmaspec.spec.json_schema import schema_text
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.loader import load_spec
 
@@ -41,7 +44,8 @@ def load(file: Path) -> LoadedSpec:
 
 def expanded(file: Path) -> Wanted:
     loaded = load(file)
-    return expand(loaded, {name: image(name) for name in images_needed(loaded)})
+    at_sites = [replace(image(name), site=site, site_image="img-1") for name, site in site_images_needed(loaded)]
+    return expand(loaded, {name: image(name) for name in images_needed(loaded)}, at_sites)
 
 
 def written(directory: Path, text: str) -> Path:
@@ -83,7 +87,8 @@ def test_hello_example(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_full_example() -> None:
     found = expanded(EXAMPLES / "full.yaml")
-    assert found.sites == (
+    assert [site.name for site in found.sites] == ["annex", "cloud", "lab"]
+    assert found.sites[2:] == (
         LibvirtSite(
             name="lab",
             public=PublicNetwork(
@@ -98,6 +103,7 @@ def test_full_example() -> None:
             reserve=Reserve(cpus=2, memory_mib=4096),
             overcommit=Overcommit(cpus=2.0, memory=1.0, disk=5.0),
             virt_type="kvm",
+            devices=(("gpu", ("10de:20b0",)), ("ib", ("0000:81:00.1", "0000:81:00.2"))),
         ),
     )
     physics = found.cluster("physics")
@@ -113,20 +119,66 @@ def test_full_example() -> None:
     file = str(EXAMPLES / "full.yaml")
     assert physics.networks == (
         WantedNetwork(
-            name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=100, column=7)
+            name="storage",
+            cidr="192.168.70.0/24",
+            bridge="br70",
+            roles=("frontend", "compute", "gpu"),
+            mtu=9000,
+            where=Where(file=file, line=149, column=7),
         ),
-        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=101, column=7)),
+        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=150, column=7)),
     )
     assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
     assert physics.protect
     assert [key.rpartition(" ")[2] for key in physics.ssh_keys] == ["ada@example.org", "grace@example.org"]
+    (gpu,) = [nodes for name, nodes in physics.sets if name == "gpu"]
+    assert [(gpu.at(index).memory_mib // 1024, gpu.at(index).devices) for index in (0, 1)] == [
+        (128, (("gpu", 2), ("ib", 1))),
+        (64, (("gpu", 1),)),
+    ]
+    burst = found.cluster("burst")
+    assert burst is not None
+    assert [each.site_image for each in found.images_of(burst)] == ["img-1"]
     workshop = found.cluster("workshop")
     assert workshop is not None
     assert (workshop.running, workshop.computes.count) == (False, 0)
     assert found.moves == (
-        Move(before="chemistry", after="physics", where=Where(file=file, line=9, column=5)),
-        Move(before="basement", after="lab", kind="site", where=Where(file=file, line=10, column=5)),
+        Move(before="chemistry", after="physics", where=Where(file=file, line=12, column=5)),
+        Move(before="basement", after="lab", kind="site", where=Where(file=file, line=13, column=5)),
     )
+
+
+EVERY = object()
+"""Stands for a value with every key."""
+
+
+def keys(part: Any, definitions: Any, value: Any = EVERY) -> set[tuple[str, str]]:
+    """Return the keys of ``value`` that ``part`` of a JSON Schema describes, each with its own schema: models may share a key."""
+    if value is not EVERY and not Draft202012Validator({**part, "$defs": definitions}).is_valid(value):
+        return set()
+    found, below = set(), [(each, value) for each in (*part.get("anyOf", ()), *part.get("oneOf", ()))]
+    if "$ref" in part:
+        below.append((definitions[part["$ref"].rpartition("/")[2]], value))
+    for key, place in part.get("properties", {}).items():
+        if value is EVERY or key in value:
+            found.add((key, json.dumps(place, sort_keys=True)))
+            below.append((place, EVERY if value is EVERY else value[key]))
+    for pattern, place in part.get("patternProperties", {}).items():
+        named = [EVERY] if value is EVERY else [item for key, item in value.items() if re.search(pattern, key)]
+        below += [(place, item) for item in named]
+    if "items" in part:
+        below += [(part["items"], item) for item in ([EVERY] if value is EVERY else value)]
+    return found.union(*(keys(place, definitions, item) for place, item in below))
+
+
+def test_the_full_example_has_every_key() -> None:
+    schema = json.loads(schema_text())
+    (site,) = schema["properties"]["sites"]["patternProperties"].values()
+    simulated = site["discriminator"]["mapping"]["simulated"].rpartition("/")[2]
+    others = {**schema["$defs"], simulated: {}}
+    document = YAML(typ="safe", pure=True).load(EXAMPLES / "full.yaml")
+    missing = keys(schema, others) - keys(schema, schema["$defs"], json.loads(json.dumps(document)))
+    assert sorted(key for key, _ in missing) == []
 
 
 def test_location_of_the_state_is_not_expanded(tmp_path: Path) -> None:
