@@ -15,6 +15,12 @@ CODE_BYTES = 440
 
 def build_bootable(tiny: TinyImage, directory: Path) -> Path:
     """Build a raw disk: syslinux with kernel and initial RAM disk on FAT, then the guest's programs on ext4."""
+    start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
+    return build_disk(tiny, directory, initramfs.cpio_archive([initramfs.cpio_file("etc/rc", start.encode(), 0o755)]))
+
+
+def build_disk(tiny: TinyImage, directory: Path, change: bytes) -> Path:
+    """Build the disk. ``change`` is a second initramfs archive, whose files replace or extend those of the guest."""
     disk, boot, programs = directory / "bootable", directory / "boot", directory / "programs"
     run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", tiny.disk, programs)
     size = PROGRAMS_AT * SECTOR + programs.stat().st_size
@@ -25,8 +31,7 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
         f"start={BOOT_AT}, size={BOOT_SECTORS}, type=e, bootable\nstart={PROGRAMS_AT}, type=83\n"
     )
     run("sfdisk", "-q", disk, text=table)
-    start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
-    write_boot(tiny, boot, initramfs.cpio_archive([initramfs.cpio_file("etc/rc", start.encode(), 0o755)]))
+    write_boot(tiny, boot, change)
     with disk.open("r+b") as file:
         file.write(MBR_CODE.read_bytes()[:CODE_BYTES])
         for part, at in ((boot, BOOT_AT), (programs, PROGRAMS_AT)):
@@ -36,7 +41,7 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
 
 
 def write_boot(tiny: TinyImage, boot: Path, change: bytes) -> None:
-    """Write the boot partition. ``change`` is a second initramfs archive that replaces the guest's start script."""
+    """Write the boot partition. ``change``: see :func:`build_disk`."""
     overlay = boot.with_name("overlay")
     overlay.write_bytes(change)
     config = boot.with_name("syslinux.cfg")

@@ -73,7 +73,7 @@ def build_tiny(directory: Path, packages: Path | None = None) -> TinyImage:
     image = TinyImage(vmlinuz=directory / "vmlinuz", initrd=directory / "initrd", disk=directory / "disk.qcow2")
     done = directory / "recipe"
     recipe = _recipe()
-    with _locked(directory / ".lock"):
+    with locked(directory / ".lock"):
         if not (done.exists() and done.read_text() == recipe):
             done.unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(dir=directory) as scratch:
@@ -189,7 +189,7 @@ def _kernel_packages() -> list[str]:
 def _fetched(names: Iterable[str], cache: Path) -> list[Path]:
     """Return the package files, downloaded with apt-get unless they are in ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / ".lock"):
+    with locked(cache / ".lock"):
         missing = [name for name in names if not list(cache.glob(f"{name}_*.deb"))]
         if missing:
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -224,7 +224,7 @@ def _recipe() -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
