@@ -6,7 +6,7 @@ PRAGMASPEC := $(VENV)/bin/pragmaspec
 QUICKSTART := examples/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart clean-quickstart install test lint types layers schema schema-check unit e2e golden torture bench clean
+.PHONY: help quickstart clean-quickstart install test lint types layers schema schema-check unit openstack e2e golden torture bench clean
 
 help: ## list the targets
 	@awk -F':.*## *' '/^[a-z0-9-]+:.*##/ {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml $(QUICKSTART)/packages.txt tests/packages.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[libvirt,gdrive,s3,postgresql,dev]'
 	@touch $@
 
-test: install lint types layers ## run everything: style, types, layers, and all tests including real libvirt
+test: install lint types layers ## run everything: style, types, layers, and all tests including real libvirt and a real OpenStack
 	@tests/run
 
 lint: install ## run ruff
@@ -38,11 +38,14 @@ types: install ## run mypy --strict
 layers: install ## run import-linter: packages import only lower layers
 	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(VENV)/bin/lint-imports
 
-unit: install ## run the tests that need no hypervisor
-	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not slow and not torture' -n auto
+unit: install ## run the tests that need neither hypervisor nor OpenStack
+	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not openstack and not slow and not torture' -n auto
+
+openstack: install ## run the tests that need an OpenStack, which is built once and started for them
+	@$(VENV)/bin/pytest -m openstack
 
 golden: install ## update the golden files; review the difference before committing
-	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not slow and not torture' --update-golden
+	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not openstack and not slow and not torture' --update-golden
 
 schema: install ## regenerate schemas/
 	@$(PYTHON) -m pragmaspec.spec.json_schema > schemas/pragmaspec.schema.json

@@ -1,4 +1,4 @@
-"""Shared by all tests: golden files, rewritten by ``pytest --update-golden``, and the hypervisor."""
+"""Shared by all tests: golden files, rewritten by ``pytest --update-golden``, the hypervisor and the OpenStack lab."""
 
 import signal
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pragmaspec.testing.plugin", "tests.hypervisor", "tests.no_skips"]
+pytest_plugins = ["pragmaspec.testing.plugin", "tests.hypervisor", "tests.openstack_lab", "tests.no_skips"]
 
 
 def pytest_configure() -> None:
