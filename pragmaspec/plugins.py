@@ -74,6 +74,20 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
             ),
             libraries=(("libvirt", "libvirt-python>=9.0"),),
         ),
+        "openstack": ProviderDescription(
+            api=API_VERSION,
+            options="pragmaspec.providers.openstack.options:OpenStackSiteModel",
+            provider="pragmaspec.providers.openstack.provider:OpenStackProvider",
+            abilities=("boot_check", "duplicate_removal", "image_listing", "network_use", "site_images"),
+            libraries=(
+                ("openstack", "openstacksdk>=4.0"),
+                ("keystoneauth1", "openstacksdk>=4.0"),
+            ),
+            completes_late=True,
+            late_values=("public",),
+            delivery=Delivery(user_data_limit=49151),
+            networking=Networking(vlans=False, router=True, frontend_offset=4, translated=True, dhcp=True),
+        ),
         "simulated": ProviderDescription(
             api=API_VERSION,
             options="pragmaspec.spec.models.site:SimulatedSiteModel",

@@ -339,6 +339,8 @@ class ObservedAllocation(Frozen, frozen=True):
     """Claimed public addresses."""
     vlans: tuple[tuple[str, int], ...] = ()
     """VLAN number by network name, if the site reports it."""
+    faults: tuple[str, ...] = ()
+    """Human-readable: what else is missing, which a repeated allocation repairs (``has lost its router``)."""
     op: str = ""
     id: str = ""
     made: float = 0.0

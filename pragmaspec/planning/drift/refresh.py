@@ -353,7 +353,7 @@ def _compare_allocation(
     known = {network.name for network in allocation.networks}
     extra = [f"network {name}" for name in seen.networks if name not in known]
     extra += [f"public address {address}" for address in seen.public if address not in granted]
-    details = [*([f"has lost {', '.join(lost)}"] if lost else []), *faults]
+    details = [*([f"has lost {', '.join(lost)}"] if lost else []), *faults, *seen.faults]
     details += [f"still has {', '.join(extra)}"] if extra else []
     if not details:
         return None, record

@@ -12,6 +12,7 @@ _OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 ADDRESS_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}$"
 RANGE_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}( ?- ?{_OCTET}(\.{_OCTET}){{3}})?$"
 NETWORK_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}/([89]|[12][0-9]|30)$"
+SOURCE_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}/(3[0-2]|[12]?[0-9])$"
 _VLAN_RANGE = re.compile(r"([1-9][0-9]{0,3})( ?- ?([1-9][0-9]{0,3}))?\Z")
 VLAN_MAX = 4094
 PREFIX_MIN, PREFIX_MAX = 8, 30
@@ -70,6 +71,15 @@ def network() -> ScalarField:
         return str(found)
 
     return ScalarField(read, {"type": "string", "pattern": NETWORK_PATTERN})
+
+
+def source_network() -> ScalarField:
+    """Return a field type for the sources of traffic, an IPv4 network of any size; the value is its text."""
+
+    def read(value: object) -> str:
+        return str(_network(value))
+
+    return ScalarField(read, {"type": "string", "pattern": SOURCE_PATTERN})
 
 
 def vlan_ranges() -> ScalarField:

@@ -1,0 +1,183 @@
+"""Allocations: the networks, the router, the security group and the floating addresses of one cluster.
+
+Every part is looked up by its mark before it is made, so a call can be repeated. Names of these objects are not unique, so an
+answer that was lost while the service still worked may have made a part twice: the older one stays.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from ipaddress import IPv4Network
+
+from pragmaspec.errors import SiteError
+from pragmaspec.providers.openstack.addresses import (
+    by_age,
+    external_network,
+    granted_node,
+    new_address,
+    release,
+    reserved_address,
+)
+from pragmaspec.providers.openstack.call_error import CallError
+from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.marks import Label, description_of
+from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
+from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Router, SecurityGroup, Subnet
+from pragmaspec.providers.openstack.release import delete_network, delete_router, refuse_foreign
+from pragmaspec.providers.openstack.security import add_rules, missing_rules
+from pragmaspec.resources import STANDARD_MTU, Allocation, Mark, Network, Outputs, PublicGrant
+
+SERVICE_OFFSETS = ((1, 3), (5, 9))
+"""Inclusive ranges of offsets in a network for the site's own ports, such as those of DHCP servers; the frontend has the fourth
+address, and the other nodes begin at the tenth."""
+_ALREADY = "already has a port"
+
+
+def allocate(cloud: Cloud, wanted: Allocation, mark: Mark) -> Outputs:
+    """Make the allocation at the site equal ``wanted``. A new part is removed again if a later one is refused."""
+    build = _Build(cloud, wanted, mark)
+    try:
+        return build.run()
+    except (CallError, SiteError):
+        build.undo()
+        raise
+
+
+class _Build:
+    """One call of :func:`allocate`."""
+
+    def __init__(self, cloud: Cloud, wanted: Allocation, mark: Mark) -> None:
+        self._cloud = cloud
+        self._client = cloud.client
+        self._wanted = wanted
+        self._mark = mark
+        self._undo: list[Callable[[], object]] = []
+
+    def run(self) -> Outputs:
+        everything = list_parts(self._cloud)
+        here = everything.of(self._mark.lineage, self._mark.address)
+        networks, surplus = oldest_by_part(here.networks)
+        self._security_group(here)
+        subnets = {network.name: self._network(network, networks.get(network.name), here) for network in self._wanted.networks}
+        if self._wanted.private.gateway is not None:
+            self._router(here, subnets[self._wanted.private.name])
+        granted = {grant.node: self._address(grant, everything, here) for grant in self._wanted.public}
+        unwanted = (*surplus, *(each for name, each in networks.items() if name not in subnets))
+        refuse_foreign(self._cloud, unwanted, self._mark.lineage)
+        self._drop(here, {address.id for address in granted.values()}, unwanted)
+        return tuple((f"public:{node}", address.floating_ip_address) for node, address in granted.items())
+
+    def undo(self) -> None:
+        """Remove the parts that this call has made, the newest first. What cannot be removed now is removed with the rest."""
+        for remove in reversed(self._undo):
+            try:
+                remove()
+            except CallError:
+                continue
+
+    def _network(self, wanted: Network, present: NeutronNetwork | None, here: Parts) -> Subnet:
+        found = present or self._new_network(wanted)
+        subnet = here.subnet_of(found.id)
+        if subnet is not None and subnet.cidr == str(IPv4Network(wanted.cidr, strict=False)):
+            return subnet
+        if subnet is not None:
+            self._client.remove("network", f"/subnets/{subnet.id}")
+        return self._new_subnet(wanted, found.id)
+
+    def _new_network(self, wanted: Network) -> NeutronNetwork:
+        body: dict[str, object] = {"name": f"{self._wanted.cluster}-{wanted.name}", "description": self._description(wanted.name)}
+        if wanted.mtu != STANDARD_MTU:
+            body["mtu"] = wanted.mtu
+        made = self._client.send("network", "POST", "/networks", {"network": body}, "network", NeutronNetwork)
+        self._undo.append(lambda: self._client.remove("network", f"/networks/{made.id}"))
+        return made
+
+    def _new_subnet(self, wanted: Network, network_id: str) -> Subnet:
+        public = self._cloud.site.public
+        body = {
+            "network_id": network_id,
+            "name": f"{self._wanted.cluster}-{wanted.name}",
+            "description": self._description(wanted.name),
+            "ip_version": 4,
+            "cidr": str(IPv4Network(wanted.cidr, strict=False)),
+            "gateway_ip": wanted.gateway,
+            "allocation_pools": service_pools(wanted),
+            "dns_nameservers": list(public.dns) if public is not None else [],
+        }
+        return self._client.send("network", "POST", "/subnets", {"subnet": body}, "subnet", Subnet)
+
+    def _security_group(self, here: Parts) -> None:
+        found, surplus = oldest_by_part(here.groups)
+        group = next(iter(found.values()), None)
+        if group is None:
+            body = {"name": self._wanted.cluster, "description": self._description()}
+            group = self._client.send(
+                "network", "POST", "/security-groups", {"security_group": body}, "security_group", SecurityGroup
+            )
+            made = group.id
+            self._undo.append(lambda: self._client.remove("network", f"/security-groups/{made}"))
+        add_rules(self._client, group.id, missing_rules(group, self._cloud.settings))
+        for each in surplus:
+            self._client.remove("network", f"/security-groups/{each.id}")
+
+    def _router(self, here: Parts, subnet: Subnet) -> None:
+        found, surplus = oldest_by_part(here.routers)
+        router = next(iter(found.values()), None) or self._new_router()
+        try:
+            self._client.call("network", "PUT", f"/routers/{router.id}/add_router_interface", body={"subnet_id": subnet.id})
+        except CallError as error:
+            if _ALREADY not in error.message:
+                raise
+        for each in surplus:
+            delete_router(self._client, each.id)
+
+    def _new_router(self) -> Router:
+        body = {
+            "name": self._wanted.cluster,
+            "description": self._description(),
+            "external_gateway_info": {"network_id": external_network(self._cloud).id},
+        }
+        router = self._client.send("network", "POST", "/routers", {"router": body}, "router", Router)
+        self._undo.append(lambda: delete_router(self._client, router.id))
+        return router
+
+    def _address(self, grant: PublicGrant, everything: Parts, here: Parts) -> FloatingIp:
+        """Return the floating address of ``grant``: its own, a reserved one that it names, or a new one."""
+        own = [
+            each
+            for each in by_age(here.addresses)
+            if granted_node(each) == grant.node and grant.address in ("", each.floating_ip_address)
+        ]
+        if own:
+            return own[0]
+        if grant.address:
+            taken = reserved_address(self._cloud, grant, self._mark, everything.addresses)
+        else:
+            taken = new_address(self._cloud, grant, self._mark)
+        self._undo.append(lambda: release(self._cloud, taken))
+        return taken
+
+    def _drop(self, here: Parts, kept: Collection[str], networks: Iterable[NeutronNetwork]) -> None:
+        """Remove what is no longer wanted, and what exists twice. ``kept``: ids of the floating addresses in use."""
+        for address in here.addresses:
+            if address.id not in kept:
+                release(self._cloud, address)
+        if self._wanted.private.gateway is None:
+            for router in here.routers:
+                delete_router(self._client, router.id)
+        for network in networks:
+            delete_network(self._client, network.id)
+
+    def _description(self, part: str = "") -> str:
+        return description_of(Label(mark=self._mark, part=part))
+
+
+def service_pools(network: Network) -> list[dict[str, str]]:
+    """Return the ranges from which the site takes addresses of its own ports, without the gateway's."""
+    parsed = IPv4Network(network.cidr, strict=False)
+    last = parsed.num_addresses - 2
+    taken = {network.gateway}
+    pools = []
+    for first, end in SERVICE_OFFSETS:
+        offsets = [each for each in range(first, min(end, last) + 1) if str(parsed[each]) not in taken]
+        if offsets:
+            pools.append({"start": str(parsed[offsets[0]]), "end": str(parsed[offsets[-1]])})
+    return pools

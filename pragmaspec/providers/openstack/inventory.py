@@ -1,0 +1,167 @@
+"""The inventory: flavors, quotas with all that is used, and the uses of addresses and private ranges in the project.
+
+A user of a cloud sees neither hosts nor their capacity, so quotas are the only limit that a plan knows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import msgspec
+
+from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaBasis, QuotaUse
+from pragmaspec.providers.openstack.addresses import holder
+from pragmaspec.providers.openstack.client import Client
+from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.images import is_complete, list_images
+from pragmaspec.providers.openstack.listings import PORTS, SERVERS
+from pragmaspec.providers.openstack.marks import Label, label_from_description, mark_from_metadata
+from pragmaspec.providers.openstack.network_parts import Parts, list_parts
+from pragmaspec.providers.openstack.objects import AbsoluteLimits, NetworkQuota, OfferedFlavor, Server
+from pragmaspec.providers.openstack.servers import GONE
+from pragmaspec.resources import Mark
+from pragmaspec.site import Flavor, QuotaKind
+
+_GIB = 2**30
+_CPUS_MAX = 1024
+_DHCP = "network:dhcp"
+_RUNNING = frozenset({"ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "RESIZE", "VERIFY_RESIZE", "MIGRATING", "RESCUE"})
+_NETWORK_QUOTAS: Mapping[str, QuotaKind] = {
+    "floatingip": "addresses",
+    "network": "networks",
+    "port": "ports",
+    "security_group": "security_groups",
+}
+
+
+class _Answers(NamedTuple):
+    flavors: tuple[OfferedFlavor, ...]
+    servers: tuple[Server, ...]
+    parts: Parts
+    limits: AbsoluteLimits
+    quotas: Mapping[str, NetworkQuota]
+    dhcp_ports: int
+
+
+def take_inventory(cloud: Cloud) -> Inventory:
+    """Return the project's inventory."""
+    answers = _answers(cloud)
+    external = cloud.external_network
+    return Inventory(
+        identity=cloud.identity(),
+        cpus=0,
+        memory_mib=0,
+        disk_bytes=0,
+        disk_free_bytes=0,
+        cpus_per_node=max((flavor.vcpus for flavor in answers.flavors), default=_CPUS_MAX),
+        reports_capacity=False,
+        holdings=tuple(_holding(server) for server in answers.servers),
+        public=PublicPool(network=external.name) if external is not None else None,
+        addresses=tuple(_use(each.floating_ip_address, each.description, holder(each)) for each in answers.parts.addresses),
+        cidrs=tuple(_use(each.cidr, each.description, f"subnet {each.id}") for each in answers.parts.subnets),
+        images=tuple(sorted({each.digest for each in list_images(cloud.client) if each.part == "disk" and is_complete(each)})),
+        networks=tuple(network.name for network in cloud.external_networks()),
+        devices=(),
+        flavors=tuple(_flavor(each) for each in answers.flavors),
+        quotas=tuple(_quotas(answers)),
+    )
+
+
+def _answers(cloud: Cloud) -> _Answers:
+    client, project = cloud.client, cloud.project
+    with ThreadPoolExecutor(6) as pool:
+        flavors = pool.submit(cloud.flavors)
+        servers = pool.submit(client.list, SERVERS)
+        parts = pool.submit(list_parts, cloud)
+        limits = pool.submit(_limits, client)
+        quotas = pool.submit(_network_quotas, client, project)
+        dhcp = pool.submit(client.list, PORTS, device_owner=_DHCP, project_id=project)
+    living = tuple(server for server in servers.result() if server.status not in GONE)
+    return _Answers(flavors.result(), living, parts.result(), limits.result(), quotas.result(), len(dhcp.result()))
+
+
+def _limits(client: Client) -> AbsoluteLimits:
+    class Limits(msgspec.Struct):
+        absolute: AbsoluteLimits
+
+    return client.send("compute", "GET", "/limits", None, "limits", Limits).absolute
+
+
+def _network_quotas(client: Client, project: str) -> Mapping[str, NetworkQuota]:
+    """Return the quotas of Neutron by kind of object."""
+    path = f"/quotas/{project}/details.json"
+    found = client.send("network", "GET", path, None, "quota", dict[str, NetworkQuota])
+    return {name: quota for name, quota in found.items() if name in _NETWORK_QUOTAS}
+
+
+def _quotas(answers: _Answers) -> Iterator[Quota]:
+    limits = answers.limits
+    compute: tuple[tuple[QuotaKind, int, int, Sequence[QuotaUse]], ...] = (
+        ("instances", limits.maxTotalInstances, limits.totalInstancesUsed, _users(answers.servers, lambda _: 1)),
+        ("cores", limits.maxTotalCores, limits.totalCoresUsed, _users(answers.servers, lambda each: each.flavor.vcpus)),
+        ("memory", limits.maxTotalRAMSize, limits.totalRAMUsed, _users(answers.servers, lambda each: each.flavor.ram)),
+    )
+    for kind, limit, used, users in compute:
+        complete = sum(use.amount for use in users) == used
+        yield Quota(kind=kind, limit=_limit(limit), used=used, users=tuple(users) if complete else ())
+    for name, quota in answers.quotas.items():
+        kind = _NETWORK_QUOTAS[name]
+        used = quota.used + quota.reserved
+        if kind == "ports":
+            # The site makes the port of a network's DHCP server some time after the network.
+            used += len(answers.parts.subnets) - answers.dhcp_ports
+            rates: tuple[tuple[QuotaBasis, int], ...] = (
+                ("nic", 1),
+                ("network", 1),
+                ("address", 1),
+            )  # the last is the interface of the router
+            yield Quota(kind=kind, limit=_limit(quota.limit), used=max(0, used), rates=rates)
+        else:
+            yield Quota(kind=kind, limit=_limit(quota.limit), used=used)
+
+
+def _users(servers: Sequence[Server], amount: Callable[[Server], int]) -> list[QuotaUse]:
+    found: dict[tuple[str, str | None], int] = {}
+    for server in servers:
+        mark = mark_from_metadata(server.metadata)
+        key = (f"stack {mark.short}", mark.lineage) if mark is not None else (f"server {server.name}", None)
+        found[key] = found.get(key, 0) + amount(server)
+    return [QuotaUse(owner=owner, amount=total, lineage=lineage) for (owner, lineage), total in found.items()]
+
+
+def _holding(server: Server) -> CapacityUse:
+    mark = mark_from_metadata(server.metadata)
+    running = server.status in _RUNNING
+    return CapacityUse(
+        owner=f"server {server.name}" if mark is None else _owner(mark),
+        cpus=server.flavor.vcpus if running else 0,
+        memory_mib=server.flavor.ram if running else 0,
+        disk_bytes=server.flavor.disk * _GIB,
+        lineage=mark.lineage if mark is not None else None,
+        address=mark.address if mark is not None else None,
+    )
+
+
+def _use(value: str, description: str | None, otherwise: str) -> PoolUse:
+    label: Label | None = label_from_description(description)
+    if label is None:
+        return PoolUse(value=value, owner=otherwise)
+    return PoolUse(value=value, owner=_owner(label.mark), lineage=label.mark.lineage, address=label.mark.address)
+
+
+def _owner(mark: Mark) -> str:
+    return f"{mark.address} of stack {mark.short}"
+
+
+def _flavor(offered: OfferedFlavor) -> Flavor:
+    return Flavor(
+        name=offered.name,
+        cpus=offered.vcpus,
+        memory_mib=offered.ram,
+        disk_bytes=offered.disk * _GIB,
+        description=offered.description or "",
+    )
+
+
+def _limit(limit: int) -> int | None:
+    return None if limit < 0 else limit

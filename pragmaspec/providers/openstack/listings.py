@@ -1,0 +1,40 @@
+"""The listings of OpenStack's services that are used."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from pragmaspec.providers.openstack.objects import (
+    FloatingIp,
+    GlanceImage,
+    NeutronNetwork,
+    OfferedFlavor,
+    Port,
+    Router,
+    SecurityGroup,
+    Server,
+    Subnet,
+)
+
+Service = Literal["compute", "network", "image"]
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Kind]):
+    """All objects of one kind: the path of their list at a service, its ``key`` in the answer, and their type."""
+
+    service: Service
+    path: str
+    key: str
+    kind: type[Kind]
+
+
+SERVERS = Listing("compute", "/servers/detail", "servers", Server)
+FLAVORS = Listing("compute", "/flavors/detail", "flavors", OfferedFlavor)
+NETWORKS = Listing("network", "/networks", "networks", NeutronNetwork)
+SUBNETS = Listing("network", "/subnets", "subnets", Subnet)
+ROUTERS = Listing("network", "/routers", "routers", Router)
+PORTS = Listing("network", "/ports", "ports", Port)
+SECURITY_GROUPS = Listing("network", "/security-groups", "security_groups", SecurityGroup)
+FLOATING_IPS = Listing("network", "/floatingips", "floatingips", FloatingIp)
+IMAGES = Listing("image", "/images", "images", GlanceImage)

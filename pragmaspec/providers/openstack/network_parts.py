@@ -1,0 +1,103 @@
+"""The parts of clusters' allocations at the site: networks, subnets, routers, security groups and floating addresses."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar
+
+from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.listings import FLOATING_IPS, NETWORKS, ROUTERS, SECURITY_GROUPS, SUBNETS
+from pragmaspec.providers.openstack.marks import Label, label_from_description
+from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Router, SecurityGroup, Subnet
+from pragmaspec.resources import Mark
+
+
+class Described(Protocol):
+    """An object whose description may be its mark."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def description(self) -> str | None:
+        """The words that its creator gave to it."""
+        ...
+
+    @property
+    def created_at(self) -> str:
+        """Time of its creation in ISO 8601."""
+        ...
+
+
+Part = TypeVar("Part", bound=Described)
+
+
+class Parts(NamedTuple):
+    """Parts of any owner, or of one allocation. An allocation may have two of a kind, if the answer to a creation was lost."""
+
+    networks: tuple[NeutronNetwork, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
+    routers: tuple[Router, ...] = ()
+    groups: tuple[SecurityGroup, ...] = ()
+    addresses: tuple[FloatingIp, ...] = ()
+
+    def of(self, lineage: str, address: str) -> "Parts":
+        """Return the parts of the allocation at ``address``. Subnets are those of its networks."""
+        networks = tuple(_marked(self.networks, lineage, address))
+        ids = {network.id for network in networks}
+        return Parts(
+            networks=networks,
+            subnets=tuple(subnet for subnet in self.subnets if subnet.network_id in ids),
+            routers=tuple(_marked(self.routers, lineage, address)),
+            groups=tuple(_marked(self.groups, lineage, address)),
+            addresses=tuple(_marked(self.addresses, lineage, address)),
+        )
+
+    def labels(self) -> list[Label]:
+        """Return the labels of all marked parts."""
+        described: tuple[Described, ...] = (*self.networks, *self.routers, *self.groups, *self.addresses)
+        return [label for each in described if (label := label_from_description(each.description)) is not None]
+
+    def subnet_of(self, network_id: str) -> Subnet | None:
+        """Return the subnet of a network."""
+        return next((subnet for subnet in self.subnets if subnet.network_id == network_id), None)
+
+
+def list_parts(cloud: Cloud) -> Parts:
+    """Return the parts of all owners in the project: one listing per kind, at the same time."""
+    client, own = cloud.client, cloud.project
+    with ThreadPoolExecutor(5) as pool:
+        networks = pool.submit(lambda: client.list(NETWORKS, project_id=own))
+        subnets = pool.submit(lambda: client.list(SUBNETS, project_id=own))
+        routers = pool.submit(lambda: client.list(ROUTERS, project_id=own))
+        groups = pool.submit(lambda: client.list(SECURITY_GROUPS, project_id=own))
+        addresses = pool.submit(lambda: client.list(FLOATING_IPS, project_id=own))
+    return Parts(networks.result(), subnets.result(), routers.result(), groups.result(), addresses.result())
+
+
+def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Part, ...]]:
+    """Return the oldest object of each part's name, and the others: duplicates of requests whose answers were lost."""
+    found: dict[str, Part] = {}
+    others: list[Part] = []
+    for each in sorted(parts, key=lambda part: (part.created_at, part.id)):
+        label = label_from_description(each.description)
+        name = label.part if label is not None else ""
+        if name in found:
+            others.append(each)
+        else:
+            found[name] = each
+    return found, tuple(others)
+
+
+def mark_of(parts: Iterable[Described]) -> Mark | None:
+    """Return the mark of the first part that has one."""
+    labels = (label_from_description(each.description) for each in parts)
+    return next((label.mark for label in labels if label is not None), None)
+
+
+def _marked(parts: Iterable[Part], lineage: str, address: str) -> Iterable[Part]:
+    for each in parts:
+        label = label_from_description(each.description)
+        if label is not None and (label.mark.lineage, label.mark.address) == (lineage, address):
+            yield each

@@ -1,0 +1,117 @@
+"""Ports of nodes: the claims of their private addresses and MACs, which Neutron grants to one port only."""
+
+from collections.abc import Sequence
+from threading import Lock
+
+from pragmaspec.errors import SiteConflictError, SiteError
+from pragmaspec.providers.base import BootRequest
+from pragmaspec.providers.openstack.call_error import CallError
+from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.listings import PORTS
+from pragmaspec.providers.openstack.marks import Label, description_of, includes, label_from_description, node_tag
+from pragmaspec.providers.openstack.network_parts import list_parts, oldest_by_part
+from pragmaspec.providers.openstack.objects import Port
+from pragmaspec.resources import Mark, Nic
+
+_TAKEN = frozenset({"IpAddressAlreadyAllocated", "MacAddressInUse"})
+
+
+class ClusterNetworks:
+    """Ids of the networks and the security group of clusters, looked up once. Thread-safe."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._lock = Lock()
+        self._found: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
+
+    def ids(self, request: BootRequest) -> tuple[dict[str, str], str]:
+        """Return the ids of the networks by name, and that of the security group. Raises SiteError if one is missing."""
+        mark = request.allocation_mark
+        key = (mark.lineage, mark.address)
+        with self._lock:
+            if key not in self._found:
+                here = list_parts(self._cloud).of(*key)
+                networks, _ = oldest_by_part(here.networks)
+                groups, _ = oldest_by_part(here.groups)
+                with_subnet = {name: each.id for name, each in networks.items() if here.subnet_of(each.id) is not None}
+                found = (with_subnet, next((group.id for group in groups.values()), ""))
+                lost = [nic.network for nic in request.node.interfaces if nic.network not in with_subnet]
+                if lost or not found[1]:
+                    raise SiteError(
+                        "An object is missing at the site",
+                        f"{request.node.name} needs {'network ' + ', '.join(lost) if lost else 'its security group'} of "
+                        f"{mark.address}, which {self._cloud.title} does not have. Plan again.",
+                    )
+                self._found[key] = found
+            return self._found[key]
+
+    def forget(self) -> None:
+        """Look everything up again: something has changed."""
+        with self._lock:
+            self._found.clear()
+
+
+def ports_of(cloud: Cloud, mark: Mark) -> tuple[Port, ...]:
+    """Return the ports of the node at the address of ``mark``, of any generation."""
+    return cloud.client.list(PORTS, name=node_tag(mark))
+
+
+def port_mark(port: Port) -> Label | None:
+    """Return the mark of a port and the network that it is for."""
+    return label_from_description(port.description)
+
+
+def is_for(port: Port, mark: Mark, network: str) -> bool:
+    """True if ``port`` belongs to this generation of the node, and to the network."""
+    label = port_mark(port)
+    return label is not None and label.part == network and label.mark.generation == mark.generation
+
+
+def claim(cloud: Cloud, networks: ClusterNetworks, request: BootRequest) -> list[Port]:
+    """Return the ports for the interfaces of a new machine, in their order. Raises SiteConflictError if one is taken."""
+    ids, group = networks.ids(request)
+    return [_claimed(cloud, request, nic, ids[nic.network], group) for nic in request.node.interfaces]
+
+
+def remove_ports(cloud: Cloud, mark: Mark, gone: Sequence[str] = ()) -> None:
+    """Remove the ports of the node's machines that a removal for ``mark`` includes; ``gone``: ids of its deleted servers."""
+    for port in ports_of(cloud, mark):
+        label = port_mark(port)
+        if label is not None and includes(mark, label.mark) and port.device_id in ("", *gone):
+            cloud.client.remove("network", f"/ports/{port.id}")
+
+
+def _claimed(cloud: Cloud, request: BootRequest, nic: Nic, network: str, group: str) -> Port:
+    body = {
+        "name": node_tag(request.mark),
+        "network_id": network,
+        "mac_address": nic.mac,
+        "fixed_ips": [{"ip_address": nic.address}],
+        "security_groups": [group],
+        "description": description_of(Label(mark=request.mark, part=nic.network)),
+    }
+    try:
+        return cloud.client.send("network", "POST", "/ports", {"port": body}, "port", Port)
+    except CallError as error:
+        if error.kind not in _TAKEN:
+            raise
+        return _own(cloud, request, nic, network, error)
+
+
+def _own(cloud: Cloud, request: BootRequest, nic: Nic, network: str, refusal: CallError) -> Port:
+    """Return the node's own port with the address that was refused: an earlier request has made it."""
+    address = f"ip_address={nic.address}"
+    there = cloud.client.list(PORTS, network_id=network, fixed_ips=address)
+    found = next(iter(there), None)
+    label = port_mark(found) if found is not None else None
+    if found is None or label is None or (label.mark.lineage, label.mark.address) != (request.mark.lineage, request.mark.address):
+        holder = "another port" if label is None else f"{label.mark.address} of stack {label.mark.short}"
+        raise SiteConflictError(
+            "Another owner holds this at the site",
+            f"{nic.address} or {nic.mac} of {request.node.name} is held by {holder}: {refusal.message} Plan again.",
+        )
+    if label.mark == request.mark:
+        return found
+    described = description_of(Label(mark=request.mark, part=nic.network))
+    body = {"port": {"description": described, "security_groups": list(found.security_groups)}}
+    return cloud.client.send("network", "PUT", f"/ports/{found.id}", body, "port", Port)

@@ -1,0 +1,339 @@
+"""Servers: created on claimed ports, started, stopped, resized and deleted.
+
+Nova has no idempotency token, and two requests with one port at the same moment can both be accepted, of which one then fails and
+takes the port from the other. So a server is looked up by its tag before any request that creates one, after a request without an
+answer until it appears, and two servers of one node are deleted before a third is made.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+
+from keystoneauth1 import exceptions as keystone
+from msgspec.structs import replace
+
+from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
+from pragmaspec.providers.base import BootRequest
+from pragmaspec.providers.openstack.addresses import attach, granted_node
+from pragmaspec.providers.openstack.call_error import CallError
+from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.images import image_id
+from pragmaspec.providers.openstack.listings import SERVERS
+from pragmaspec.providers.openstack.marks import includes, machine_tags, mark_from_metadata, metadata_of, node_tag
+from pragmaspec.providers.openstack.network_parts import list_parts
+from pragmaspec.providers.openstack.objects import Identified, Port, Server
+from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, ports_of, remove_ports
+from pragmaspec.providers.openstack.server_watch import ServerWatch
+from pragmaspec.resources import Mark, Node, Outputs
+
+GONE = frozenset({"DELETED", "SOFT_DELETED"})
+PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
+"""Statuses that end by themselves."""
+STEPS: Mapping[str, tuple[dict[str, object], str]] = {
+    "SHUTOFF": ({"os-start": None}, "start"),
+    "PAUSED": ({"unpause": None}, "be unpaused"),
+    "SUSPENDED": ({"resume": None}, "resume"),
+    "SHELVED": ({"unshelve": None}, "be unshelved"),
+    "SHELVED_OFFLOADED": ({"unshelve": None}, "be unshelved"),
+    "RESCUE": ({"unrescue": None}, "leave rescue mode"),
+    "VERIFY_RESIZE": ({"confirmResize": None}, "have its resize confirmed"),
+    "ERROR": ({"reboot": {"type": "HARD"}}, "recover by a hard reboot"),
+}
+"""By status: the action that leads towards a running server, and its purpose as the end of "should …"."""
+
+BUILD_LIMIT_S = 600.0
+"""Also for images that a host has to fetch and convert first."""
+STATE_LIMIT_S = 180.0
+STOP_MARGIN_S = 90.0
+"""Nova waits 60 s for a guest before it stops it hard."""
+LOOKUP_LIMIT_S = 20.0
+"""Time until a server whose creation got no answer is listed, if it was created at all."""
+_LOOKUP_PAUSE_S = 1.0
+_STEPS_MAX = 6
+_CONFLICT, _NOT_FOUND = 409, 404
+_SERVER_FAILED = 500
+
+
+class Servers:
+    """The servers of one site. Thread-safe."""
+
+    def __init__(self, cloud: Cloud, user_data_limit: int) -> None:
+        self._cloud = cloud
+        self._client = cloud.client
+        self._limit = user_data_limit
+        self._networks = ClusterNetworks(cloud)
+        self._watch = ServerWatch(cloud.client)
+
+    def boot(self, request: BootRequest) -> Outputs:
+        """Create the node's server, or bring the present one to the requested state."""
+        server = self._present(request) or self._created(request)
+        server = self._with_op(server, request.mark)
+        server = self._sized(server, request.node)
+        server = self._running(server, request.mark.lineage)
+        self._attach_address(request)
+        return (("id", server.id),)
+
+    def shutdown(self, mark: Mark, grace_s: float) -> None:
+        """Stop the machines of ``mark``. Nova gives the guest a minute, whatever ``grace_s`` is."""
+        for server in self._of(mark):
+            self._stopped(server, mark.lineage, grace_s)
+
+    def remove(self, mark: Mark) -> None:
+        """Delete the machines of ``mark`` with their ports."""
+        found = self._of(mark)
+        self._delete(found, mark.lineage)
+        remove_ports(self._cloud, mark, [server.id for server in found])
+
+    def remove_one(self, server_id: str, mark: Mark) -> bool:
+        """Delete the server with this id if it carries ``mark``. Returns False if there is none."""
+        server = self._client.show("compute", f"/servers/{server_id}", "server", Server)
+        found = mark_from_metadata(server.metadata) if server is not None else None
+        if server is None or found != mark:
+            return False
+        self._delete([server], mark.lineage)
+        remove_ports(self._cloud, mark, [server.id])
+        return True
+
+    def find(self, mark: Mark) -> Server | None:
+        """Return the machine of ``mark``, or None."""
+        return next(iter(self._of(mark)), None)
+
+    def forget_networks(self) -> None:
+        """Look the networks of clusters up again."""
+        self._networks.forget()
+
+    def check(self, request: BootRequest) -> None:
+        """Raise SiteError if a network of the node is missing."""
+        self._networks.forget()
+        self._networks.ids(request)
+
+    def _of(self, mark: Mark) -> list[Server]:
+        """Return the servers that a removal for ``mark`` includes."""
+        found = ((server, mark_from_metadata(server.metadata)) for server in self._listed(mark))
+        return [server for server, own in found if own is not None and includes(mark, own)]
+
+    def _listed(self, mark: Mark) -> list[Server]:
+        """Return the servers of the node, of any generation, without those that are deleted."""
+        found = self._client.list(SERVERS, tags=node_tag(mark))
+        return [server for server in found if server.status not in GONE]
+
+    def _present(self, request: BootRequest) -> Server | None:
+        """Return the node's server if it may be kept. Raises SiteConflictError for one of another generation."""
+        mark, found = request.mark, []
+        for server in self._listed(request.mark):
+            own = mark_from_metadata(server.metadata)
+            if server.task_state == "deleting":
+                self._await_gone(server, mark.lineage)
+            elif own is not None and own.generation != mark.generation:
+                raise SiteConflictError(
+                    "Another generation of the node is at the site",
+                    f"{mark.address} is generation {own.generation}, the plan wants generation {mark.generation}; it was not "
+                    "touched, because its disk would be lost. Plan again to see the resulting actions.",
+                )
+            elif own is not None:
+                found.append(server)
+        known = [server for server in found if server.id == request.site_id]
+        never_ran = [server for server in found if server.status == "ERROR" and not server.launched_at]
+        surplus = [server for server in found if server not in known] if known else found if len(found) > 1 else never_ran
+        self._delete(surplus, mark.lineage)
+        kept = [server for server in found if server not in surplus]
+        return kept[0] if kept else None
+
+    def _created(self, request: BootRequest) -> Server:
+        node, mark = request.node, request.mark
+        if len(request.user_data) > self._limit:
+            raise SiteError(
+                "User-data too large",
+                f"The user-data of {node.name} has {len(request.user_data):,} bytes, and {self._cloud.title} takes at most "
+                f"{self._limit:,}.",
+            )
+        flavor = self._cloud.flavor(node.flavor)
+        ports = claim(self._cloud, self._networks, request)
+        try:
+            server_id = self._post(request, flavor.id, ports)
+        except CallError:
+            remove_ports(self._cloud, mark)
+            raise
+        server = self._watch.wait(server_id, mark.lineage, _is_built, BUILD_LIMIT_S, "be built")
+        if server is None or server.status == "ERROR":
+            reason = server.fault.message if server is not None and server.fault is not None else "It was deleted meanwhile."
+            self._delete([server] if server is not None else [], mark.lineage)
+            remove_ports(self._cloud, mark, [server_id])
+            raise build_failure(node, reason, self._cloud.title)
+        return server
+
+    def _post(self, request: BootRequest, flavor: str, ports: Sequence[Port]) -> str:
+        """Ask for the server, and return its id."""
+        node, mark = request.node, request.mark
+        body: dict[str, object] = {
+            "name": node.name,
+            "imageRef": image_id(self._cloud, request.image),
+            "flavorRef": flavor,
+            "networks": [{"port": port.id} for port in ports],
+            "metadata": metadata_of(mark),
+            "tags": machine_tags(mark),
+            "config_drive": True,
+        }
+        if request.user_data:
+            body["user_data"] = b64encode(request.user_data).decode("ascii")
+        zones = self._cloud.settings.zones
+        if zones:
+            body["availability_zone"] = zones[node.index % len(zones)]
+        try:
+            return self._client.send("compute", "POST", "/servers", {"server": body}, "server", Identified).id
+        except (keystone.ConnectFailure, keystone.RetriableConnectionFailure, CallError) as error:
+            if isinstance(error, CallError) and error.status < _SERVER_FAILED:
+                raise
+            return self._created_without_answer(mark, error)
+
+    def _created_without_answer(self, mark: Mark, error: Exception) -> str:
+        """Return the id of the server that a request without an answer has created. Raises SiteUnreachableError without one."""
+        clock = self._client.clock
+        began = clock.monotonic()
+        while True:
+            found = [server for server in self._listed(mark) if mark_from_metadata(server.metadata) == mark]
+            if found:
+                return found[0].id
+            if clock.monotonic() - began >= LOOKUP_LIMIT_S:
+                raise SiteUnreachableError(
+                    "The site does not answer",
+                    f"The request for a server of {mark.address} had no answer ({error}), and {self._cloud.title} does not list "
+                    "one. Apply again.",
+                ) from error
+            clock.sleep(_LOOKUP_PAUSE_S)
+
+    def _with_op(self, server: Server, mark: Mark) -> Server:
+        """Return ``server``, which then carries the op of ``mark``, so that a removal of its predecessor does not affect it."""
+        present = mark_from_metadata(server.metadata)
+        if present is None or present.op == mark.op:
+            return server
+        wanted = replace(present, op=mark.op)
+        self._client.call("compute", "POST", f"/servers/{server.id}/metadata", body={"metadata": metadata_of(wanted)})
+        return server
+
+    def _sized(self, server: Server, node: Node) -> Server:
+        """Return ``server`` with the flavor of ``node``: it is resized, which stops it for a moment."""
+        if not node.flavor or server.flavor.original_name == node.flavor:
+            return server
+        lineage = server.metadata.get("pragmaspec-lineage", "")
+        flavor = self._cloud.flavor(node.flavor)
+        server = self._settled(server, lineage)
+        if server.status not in ("ACTIVE", "SHUTOFF"):
+            server = self._stopped(self._running(server, lineage), lineage, 0)
+        self._act(server, {"resize": {"flavorRef": flavor.id}})
+        server = self._awaited(server, lineage, "be resized", {"VERIFY_RESIZE", "ACTIVE", "SHUTOFF"}, resized=flavor.name)
+        if server.flavor.original_name != flavor.name:
+            reason = server.fault.message if server.fault is not None else f"it is still {server.flavor.original_name}"
+            raise SiteError(
+                "A server could not be resized",
+                f"{node.name} did not get the flavor {flavor.name} at {self._cloud.title}: {reason}. Choose another flavor, or "
+                "rebuild the node with `--replace`.",
+            )
+        return server
+
+    def _running(self, server: Server, lineage: str) -> Server:
+        """Return ``server`` once it is active."""
+        for _ in range(_STEPS_MAX):
+            server = self._settled(server, lineage)
+            if server.status == "ACTIVE":
+                return server
+            step = STEPS.get(server.status)
+            if step is None:
+                break
+            action, purpose = step
+            self._act(server, action)
+            before = server.status
+            server = self._awaited(server, lineage, purpose, None, left=before)
+        reason = f": {server.fault.message}" if server.fault is not None else ""
+        raise SiteError(
+            "A server does not run",
+            f"Server {server.name} has the status {server.status} at {self._cloud.title}{reason}. Repair it there, or rebuild "
+            f"the node with `--replace {server.metadata.get('pragmaspec-address', server.name)}`.",
+        )
+
+    def _stopped(self, server: Server, lineage: str, grace_s: float) -> Server:
+        server = self._settled(server, lineage)
+        if server.status == "VERIFY_RESIZE":
+            self._act(server, {"confirmResize": None})
+            server = self._awaited(server, lineage, "have its resize confirmed", None, left="VERIFY_RESIZE")
+        if server.status in ("PAUSED", "RESCUE"):
+            server = self._running(server, lineage)
+        if server.status not in ("ACTIVE", "ERROR"):
+            return server  # off, or without memory: suspended, shelved
+        self._act(server, {"os-stop": None})
+        return self._awaited(server, lineage, "be off", {"SHUTOFF"}, limit_s=grace_s + STOP_MARGIN_S)
+
+    def _settled(self, server: Server, lineage: str) -> Server:
+        """Return ``server`` after the change that is going on."""
+        if server.status not in PASSING and server.task_state is None:
+            return server
+        return self._awaited(server, lineage, "end what it does", None, limit_s=BUILD_LIMIT_S)
+
+    def _awaited(
+        self,
+        server: Server,
+        lineage: str,
+        purpose: str,
+        statuses: set[str] | None,
+        *,
+        left: str = "",
+        resized: str = "",
+        limit_s: float = STATE_LIMIT_S,
+    ) -> Server:
+        """Return ``server`` once it does nothing, and has one of ``statuses``, or has ``left`` one."""
+
+        def over(now: Server | None) -> bool:
+            if now is None:
+                return True
+            if now.task_state is not None or now.status in PASSING or now.status == left:
+                return now.status == "ERROR" and now.status != left
+            if resized and now.status in ("ACTIVE", "SHUTOFF") and now.flavor.original_name != resized:
+                return False
+            return statuses is None or now.status in statuses or now.status == "ERROR"
+
+        found = self._watch.wait(server.id, lineage, over, limit_s, purpose)
+        if found is None:
+            raise SiteError("A server is gone", f"Server {server.name} was deleted at {self._cloud.title} meanwhile. Plan again.")
+        return found
+
+    def _act(self, server: Server, action: dict[str, object]) -> None:
+        """Ask for a change of state. A refusal because of the present state passes: the state is read again afterwards."""
+        try:
+            self._client.call("compute", "POST", f"/servers/{server.id}/action", body=action)
+        except CallError as error:
+            if error.status != _CONFLICT:
+                raise
+
+    def _delete(self, servers: Sequence[Server], lineage: str) -> None:
+        for server in servers:
+            self._client.remove("compute", f"/servers/{server.id}")
+        for server in servers:
+            self._await_gone(server, lineage)
+
+    def _await_gone(self, server: Server, lineage: str) -> None:
+        self._watch.wait(server.id, lineage, lambda now: now is None or now.status in GONE, STATE_LIMIT_S, "be deleted")
+
+    def _attach_address(self, request: BootRequest) -> None:
+        """Let the node's floating address lead to its private port."""
+        if all(grant.node != request.node.name for grant in request.allocation.public):
+            return
+        mark = request.allocation_mark
+        here = list_parts(self._cloud).of(mark.lineage, mark.address)
+        address = next((each for each in here.addresses if granted_node(each) == request.node.name), None)
+        private = next((port for port in ports_of(self._cloud, request.mark) if is_for(port, request.mark, "private")), None)
+        if address is None or private is None:
+            missing = "floating address" if address is None else "port"
+            raise SiteError(
+                "An object is missing at the site",
+                f"The {missing} of {request.node.name} is gone at {self._cloud.title}. Plan again.",
+            )
+        attach(self._cloud, address, private.id)
+
+
+def build_failure(node: Node, reason: str, title: str) -> SiteError:
+    """Return the error for a server that could not be built, which was deleted again."""
+    error = SiteCapacityError if "No valid host" in reason else SiteError
+    return error("A server could not be built", f"{node.name} at {title}: {reason.strip()} The server was deleted again.")
+
+
+def _is_built(server: Server | None) -> bool:
+    return server is None or (server.status not in PASSING and server.task_state is None) or server.status == "ERROR"

@@ -1,0 +1,40 @@
+"""The options of an OpenStack site, as plain values."""
+
+from typing import Literal
+
+from pragmaspec.frozen import Frozen
+
+AntiAffinity = Literal["none", "soft", "strict"]
+"""``soft``: computes are spread over hosts as far as possible; ``strict``: a compute without a host of its own does not boot."""
+
+Protocol = Literal["tcp", "udp", "icmp"]
+
+
+class Ingress(Frozen, frozen=True):
+    """Traffic from outside of the cluster that reaches its nodes."""
+
+    protocol: Protocol = "tcp"
+    first: int = 0
+    """First port; ``last`` likewise. Both are 0 for ICMP."""
+    last: int = 0
+    sources: tuple[str, ...] = ("0.0.0.0/0",)
+    """Networks as CIDRs."""
+
+
+class OpenStackSettings(Frozen, frozen=True):
+    """The keys of the site, as :meth:`~pragmaspec.providers.openstack.options.OpenStackSiteModel.plain_options` returns them."""
+
+    cloud: str = ""
+    """Name in ``clouds.yaml``; empty: ``OS_CLOUD``, or the variables ``OS_*``."""
+    region: str = ""
+    """Empty: that of the cloud's configuration."""
+    zones: tuple[str, ...] = ()
+    """Availability zones over which nodes are spread by their index; none: the scheduler chooses."""
+    anti_affinity: AntiAffinity = "none"
+    ssh_from: tuple[str, ...] = ("0.0.0.0/0",)
+    ingress: tuple[Ingress, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The cloud's name for people."""
+        return self.cloud or "of the environment"
