@@ -1,45 +1,30 @@
 """The keys of an OpenStack site in the spec."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from pragmaspec.providers.options import Model, SiteOptions, integer, text, value_error
+from pragmaspec.providers.options import Model, SiteOptions, integer, text
 from pragmaspec.spec.fields.addresses import source_network
+from pragmaspec.spec.fields.ports import port_range
 from pragmaspec.spec.models.base import OneOrMore
 from pragmaspec.typing import override
 
 _NAME = r"^[!-~]([ -~]{0,253}[!-~])?$"
 _EVERYWHERE = ("0.0.0.0/0",)
-_PORT_MAX = 65535
 
 
 class IngressModel(Model):
     """Traffic from outside of a cluster that its nodes accept."""
 
-    ports: Annotated[
-        str | int, text(r"^[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$", "write a port such as 443, or a range such as 8000-8080")
-    ] = Field(description="A port, or an inclusive range.", examples=["8000-8080"])
+    ports: Annotated[tuple[int, int], port_range()] = Field(
+        description="A port, or an inclusive range of ports.", examples=["8000-8080"]
+    )
     protocol: Literal["tcp", "udp"] = Field(default="tcp", description="The protocol.", examples=["udp"])
     sources: Annotated[tuple[Annotated[str, source_network()], ...], OneOrMore()] = Field(
         default=_EVERYWHERE, alias="from", description="Networks that may connect. Default: all.", examples=[["192.0.2.0/24"]]
     )
-
-    @model_validator(mode="after")
-    def _ports_in_order(self) -> Self:
-        first, last = self.port_range
-        if not 1 <= first <= last <= _PORT_MAX:
-            raise value_error(
-                "Not a range of ports", f"{self.ports} is not a range within 1 to {_PORT_MAX}; write one such as 8000-8080"
-            )
-        return self
-
-    @property
-    def port_range(self) -> tuple[int, int]:
-        """The first and the last port."""
-        first, _, last = str(self.ports).partition("-")
-        return int(first), int(last or first)
 
 
 class OpenStackSiteModel(SiteOptions):
@@ -78,7 +63,7 @@ class OpenStackSiteModel(SiteOptions):
         """Return the keys as :class:`pragmaspec.providers.openstack.settings.OpenStackSettings` reads them."""
         del directory
         ingress = [
-            {"protocol": each.protocol, "first": each.port_range[0], "last": each.port_range[1], "sources": list(each.sources)}
+            {"protocol": each.protocol, "first": each.ports[0], "last": each.ports[1], "sources": list(each.sources)}
             for each in self.ingress
         ]
         options: dict[str, object] = {
