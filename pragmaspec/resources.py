@@ -48,11 +48,17 @@ class Network(Frozen, frozen=True):
     dhcp: bool = False
     """True if the site configures the interfaces in it by DHCP, without a route through the frontend."""
 
+    @property
+    def is_made(self) -> bool:
+        """True if the network is made for the cluster, false for an existing bridge."""
+        return self.bridge is None
+
 
 class PublicGrant(Frozen, frozen=True):
     """A public address of one node, on the site's public ``network`` or a host ``bridge``. ``mtu`` None means 1500 bytes.
 
-    One that is ``translated`` by the site to the node's private interface is on neither, and has the prefix 32 and no gateway.
+    One that is ``translated`` by the site to the node's private interface has no interface of its own and the prefix 32;
+    ``network`` is the one that it is an address of.
     """
 
     node: str

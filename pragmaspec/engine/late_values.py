@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from pragmaspec.engine.target_state import TargetState
 from pragmaspec.planning.late.members import LATER, members_digest
-from pragmaspec.planning.late.values import is_known, with_public_address
+from pragmaspec.planning.late.values import is_known, with_public_address, with_translated_macs
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.state.session import StoreSession
@@ -78,4 +78,4 @@ class LateValues:
             else nic
             for nic in node.nics
         )
-        return replace(node, nics=nics)
+        return replace(node, nics=with_translated_macs(nics))

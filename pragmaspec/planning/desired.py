@@ -75,6 +75,16 @@ def recorded_clusters(
     return {key: RecordedCluster(state.lineage, found, moved.get(key, _NOTHING), made_anew) for key, found in nodes.items()}
 
 
+def with_macs(node: Node, lineage: str, address: str) -> Node:
+    """Return ``node`` with the MACs of the node that was made at ``address``."""
+    return replace(
+        node,
+        nics=tuple(
+            replace(nic, mac=mac_address(lineage, address, "private" if nic.translated else nic.network)) for nic in node.nics
+        ),
+    )
+
+
 def mac_address(lineage: str, address: str, network: str) -> str:
     """Return the MAC of one interface, a function of its arguments."""
     digest = blake2b(f"{lineage} {address} {network}".encode(), digest_size=5).digest().hex(":")
@@ -143,9 +153,7 @@ def _with_recorded_macs(node: Node, record: Record | None, lineage: str) -> Node
     """Return ``node`` with the MACs of its moved machine, unless it is rebuilt: a rebuild takes the identity of its address."""
     if record is None or not isinstance(record.resource, Node):
         return node
-    kept = replace(
-        node, nics=tuple(replace(nic, mac=mac_address(lineage, record.original_address, nic.network)) for nic in node.nics)
-    )
+    kept = with_macs(node, lineage, record.original_address)
     before = record.resource
     fields = tuple(name for name in kept.__struct_fields__ if name != "peers" and getattr(before, name) != getattr(kept, name))
     return node if node_impact(before, kept, fields) == "rebuild" else kept
@@ -175,9 +183,13 @@ class _NodeFactory:
         self._keys = keys_digest(cluster.ssh_keys)
         self._users = user_digests(cluster.users)
         self._public = allocation.public[0] if allocation.public else None
-        self._frontend_address = str(IPv4Network(allocation.private.cidr, strict=False).network_address + 1)
+        self._mtu = allocation.private.mtu
+        offset = site.networking.frontend_offset if site is not None else 1
+        self._frontend_address = str(IPv4Network(allocation.private.cidr, strict=False).network_address + offset)
+        site_public = site.public if site is not None else None
+        self._dns = self._public.dns if self._public else site_public.dns if site_public else ()
         self._recorded = {(node.group_name, node.index): node for node in recorded.nodes}
-        self._addresses = {each.name: NodeAddresses(cluster, each, recorded.nodes) for each in allocation.networks}
+        self._addresses = {each.name: NodeAddresses(cluster, each, recorded.nodes, offset) for each in allocation.networks}
         self._segments = {each.name: _segment(each.vlan, each.bridge) for each in allocation.networks}
         asked = {network.name: network.roles for network in cluster.networks}
         self._networks = {
@@ -269,22 +281,26 @@ class _NodeFactory:
 
     def _nic(self, network: Network, group: str, index: int, address: str) -> Nic:
         addresses = self._addresses[network.name]
-        through_frontend = group != "frontend" and network.name == "private" and self._public is not None
+        gateway = network.gateway
         # A site that chooses addresses gives the route along with them.
         given = "private" in self.late
-        through_frontend = through_frontend and not given
+        if group != "frontend" and network.name == "private" and self._public is not None and not (given or gateway):
+            gateway = self._frontend_address
         return Nic(
             network=network.name,
             mac=mac_address(self._lineage, address, network.name),
             address="" if given else addresses.address(group, index),
             prefix=addresses.prefix,
-            gateway=self._frontend_address if through_frontend else None,
-            dns=self._public.dns if through_frontend and self._public else (),
+            gateway=gateway,
+            dns=self._dns if gateway else (),
             mtu=network.mtu,
             segment=self._segments[network.name],
         )
 
     def _public_nic(self, grant: PublicGrant, address: str) -> Nic:
+        if grant.translated:
+            mac = mac_address(self._lineage, address, "private")
+            return Nic(network="public", mac=mac, address=grant.address, prefix=grant.prefix, mtu=self._mtu, translated=True)
         nic = Nic(
             network="public",
             mac=mac_address(self._lineage, address, "public"),

@@ -29,10 +29,9 @@ from pragmaspec.spec.models.site import FaultModel, FlavorModel, NetworkingModel
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
     """Return the site called ``name``."""
     model: SiteOptions = loaded.model.sites[name]
-    common = _common_options(name, model)
     if isinstance(model, LibvirtSiteModel):
         return LibvirtSite(
-            **common,
+            **_common_options(name, model, HYPERVISOR_NETWORKING),
             uri=model.uri,
             virt_type=model.virt_type,
             pool=model.pool,
@@ -42,10 +41,10 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             devices=tuple(sorted(model.devices.items())),
         )
     if not isinstance(model, SimulatedSiteModel):
-        return _external(loaded, name, model, common)
+        return _external(loaded, name, model)
     connects = _connects(model.connects)
     return SimulatedSite(
-        **_with_vlans(common, connects),
+        **_common_options(name, model, connects),
         file=_file(loaded, name, model),
         host=SimulatedHost(
             cpus=model.host.cpus,
@@ -70,7 +69,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
     )
 
 
-def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[str, Any]) -> ExternalSite:
+def _external(loaded: LoadedSpec, name: str, model: SiteOptions) -> ExternalSite:
     plugin, description = loaded.plugins[name], loaded.plugins[name].description
     try:
         with reporting(plugin.name, plugin.package):
@@ -83,7 +82,7 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[st
         at = ("sites", name, "provider")
         raise SpecError.of(loaded.problem(at, each.summary, each.detail) for each in error.problems) from error
     return ExternalSite(
-        **_with_vlans(common, networking),
+        **_common_options(name, model, networking),
         plugin=plugin.name,
         options=text,
         late_effects=description.completes_late,
@@ -94,20 +93,16 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[st
     )
 
 
-def _common_options(name: str, model: SiteOptions) -> dict[str, Any]:
+def _common_options(name: str, model: SiteOptions, networking: Networking) -> dict[str, Any]:
     """Return the fields of :class:`SiteBase`."""
     return {
         "name": name,
-        "public": _public(model.public),
-        "vlans": model.vlans,
+        "public": _public(model.public, networking),
+        "vlans": model.vlans if networking.vlans else (),
         "reserve": Reserve(cpus=model.reserve.cpus, memory_mib=model.reserve.memory_mib),
         "overcommit": Overcommit(cpus=model.overcommit.cpus, memory=model.overcommit.memory, disk=model.overcommit.disk),
         "parallel": model.parallel,
     }
-
-
-def _with_vlans(common: dict[str, Any], networking: Networking) -> dict[str, Any]:
-    return common if networking.vlans else {**common, "vlans": ()}
 
 
 def _connects(model: NetworkingModel) -> Networking:
@@ -122,11 +117,11 @@ def _connects(model: NetworkingModel) -> Networking:
     return HYPERVISOR_NETWORKING if found == HYPERVISOR_NETWORKING else found
 
 
-def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
+def _public(model: PublicNetworkModel | None, networking: Networking) -> PublicNetwork | None:
     if model is None:
         return None
     return PublicNetwork(
-        network=model.network if model.network or model.bridge else "default",
+        network=model.network if model.network or model.bridge or networking.translated else "default",
         bridge=model.bridge,
         addresses=model.addresses,
         prefix=model.prefix,

@@ -58,8 +58,14 @@ def _field_impact(name: str, before: Node, after: Node) -> Impact:
 
 
 def _only_reattached(before: Node, after: Node) -> bool:
-    """True if the guest has the same interfaces, attached to other networks."""
-    return tuple(replace(nic, segment="") for nic in before.nics) == tuple(replace(nic, segment="") for nic in after.nics)
+    """True if the guest has the same interfaces, attached to other networks or with other translated addresses.
+
+    With a translated address, a frontend becomes the gateway of its private network, unless that has one.
+    """
+    had, has = (sorted(nic.network for nic in node.nics if nic.translated) for node in (before, after))
+    same_role = had == has or any(nic.network == "private" and nic.gateway for nic in after.nics)
+    old, new = (tuple(replace(nic, segment="") for nic in node.interfaces) for node in (before, after))
+    return same_role and old == new
 
 
 FIELD_LABELS = {

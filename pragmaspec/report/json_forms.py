@@ -98,7 +98,7 @@ def _volume_json(volume: Volume) -> JsonObject:
 
 def _nic_json(nic: Nic) -> JsonObject:
     return {
-        **fields_json(nic, "network", "mac", "address", "prefix", "gateway", "dns", "mtu"),
+        **fields_json(nic, "network", "mac", "address", "prefix", "gateway", "dns", "mtu", "translated"),
         "mac": nic.mac or None,
         "address": nic.address or None,
     }

@@ -64,7 +64,8 @@ def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterat
         gateway = f" · gateway {nic.gateway}" if nic.gateway else ""
         dns = f" · dns {', '.join(nic.dns)}" if nic.dns else ""
         mtu = f" · mtu {nic.mtu}" if nic.mtu != STANDARD_MTU else ""
-        yield nic.network, f"{interface_text(nic)} · {shown(nic.mac)}{gateway}{dns}{mtu}"
+        told = "translated to the private interface" if nic.translated else f"{shown(nic.mac)}{gateway}{dns}{mtu}"
+        yield nic.network, f"{interface_text(nic)} · {told}"
     if node.readiness.when == "none":
         yield "ready when", "booted"
     else:
@@ -78,7 +79,8 @@ def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterat
 
 def _allocation_facts(allocation: Allocation) -> Iterator[tuple[str, str]]:
     for network in allocation.networks:
-        yield ("private" if network.name == "private" else "network"), network_text(network)
+        gateway = f" · gateway {network.gateway}" if network.gateway else ""
+        yield ("private" if network.name == "private" else "network"), network_text(network) + gateway
     for grant in allocation.public:
         yield "public", f"{grant_text(grant)} · for {grant.node}"
     if allocation.protect:

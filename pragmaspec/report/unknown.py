@@ -10,5 +10,7 @@ def shown(value: str) -> str:
 
 
 def interface_text(nic: Nic) -> str:
-    """Return the address of ``nic`` with its prefix: ``10.20.0.1/16``."""
-    return f"{nic.address}/{nic.prefix}" if nic.address else KNOWN_AFTER_APPLY
+    """Return the address of ``nic`` with the prefix of its interface, if there is one: ``10.20.0.1/16``."""
+    if not nic.address:
+        return KNOWN_AFTER_APPLY
+    return nic.address if nic.translated else f"{nic.address}/{nic.prefix}"

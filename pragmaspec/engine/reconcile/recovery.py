@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.plan import Action
-from pragmaspec.resources import Allocation, Node
+from pragmaspec.resources import Allocation, Network, Node
 from pragmaspec.site import IdentityKind
 from pragmaspec.state.journal_entries import without_guest_info
 from pragmaspec.state_model import Record
@@ -111,14 +111,19 @@ def granted_part(record: Record, observed: ObservedAllocation | None) -> Record 
     wanted = record.resource
     if observed is None or not isinstance(wanted, Allocation):
         return None
-    vlans = dict(observed.vlans)
-    networks = tuple(each for each in wanted.networks if each.vlan is None or vlans.get(each.name) == each.vlan)
+    networks = tuple(each for each in wanted.networks if _is_granted(each, observed))
     if not networks or networks[0] != wanted.private:
         return None
     public = tuple(grant for grant in wanted.public if grant.address in observed.public)
     if (networks, public) == (wanted.networks, wanted.public):
         return record
     return replace(record, resource=replace(wanted, networks=networks, public=public), status="pending")
+
+
+def _is_granted(network: Network, observed: ObservedAllocation) -> bool:
+    if network.vlan is not None:
+        return dict(observed.vlans).get(network.name) == network.vlan
+    return not network.is_made or network.name in observed.networks
 
 
 def _resolve_known_node(action: Action, record: Record, observed: Sequence[ObservedNode], *, waited: bool) -> Resolution:

@@ -36,7 +36,7 @@ def shared_json(
 
 def cluster_json_text(node: Node, cluster: GuestCluster, shared: str) -> str:
     """Return the complete document for ``node``, one item per line for readability."""
-    own = {**_identity(node, cluster), "interfaces": [_interface(nic) for nic in node.nics]}
+    own = {**_identity(node, cluster), "interfaces": [_interface(nic) for nic in node.interfaces]}
     return f'{{\n  "version": {CONTRACT_VERSION},\n  "node": {_json(own)},\n{shared}'
 
 

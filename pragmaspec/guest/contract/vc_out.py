@@ -40,21 +40,21 @@ def vc_out_text(node: Node, cluster: GuestCluster, authorized: str) -> str:
 
 def _frontend(root: ET.Element, cluster: GuestCluster) -> None:
     frontend = cluster.frontend
-    gateway = next((nic.gateway for nic in frontend.nics if nic.gateway), "")
+    gateway = next((nic.gateway for nic in frontend.interfaces if nic.gateway), "")
     # Readers require the attribute even without a gateway.
     element = _child(root, "frontend", {"fqdn": fqdn(frontend, cluster), "gw": gateway, "name": frontend.name})
     _interfaces(element, frontend)
     computes = [node for node in cluster.nodes if node.role == "compute"]
     group = _child(root, "compute", {"count": str(len(computes))})
     for node in computes:
-        attributes = {"cpus": str(node.cpus), "gw": _private_address(cluster), "name": node.name}
+        attributes = {"cpus": str(node.cpus), "gw": _private_gateway(cluster), "name": node.name}
         attributes |= {"group": node.group} if node.group else {}
         _interfaces(_child(group, "node", attributes), node)
 
 
 def _compute(root: ET.Element, node: Node, cluster: GuestCluster) -> None:
     _child(root, "frontend", {"fqdn": fqdn(cluster.frontend, cluster)})
-    _interfaces(_child(root, "compute", {"gw": _private_address(cluster), "name": node.name}), node)
+    _interfaces(_child(root, "compute", {"gw": _private_gateway(cluster), "name": node.name}), node)
 
 
 def _interfaces(parent: ET.Element, node: Node) -> None:
@@ -74,8 +74,10 @@ def _interface(nic: Nic) -> dict[str, str]:
     }
 
 
-def _private_address(cluster: GuestCluster) -> str:
-    return next((nic.address for nic in cluster.frontend.nics if nic.network == "private"), "")
+def _private_gateway(cluster: GuestCluster) -> str:
+    """Return the address of the router of the private network, which is the frontend if the site has none."""
+    frontend = cluster.frontend.nic("private")
+    return cluster.allocation.private.gateway or (frontend.address if frontend is not None else "")
 
 
 def _dns(node: Node) -> list[str]:

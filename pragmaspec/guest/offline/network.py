@@ -49,7 +49,7 @@ def _ifupdown(node: Node, domain: str) -> Iterator[GuestFile]:
 
 
 def _networkd(node: Node, domain: str) -> Iterator[GuestFile]:
-    for nic in node.nics:
+    for nic in node.interfaces:
         lines = [f"{_HEAD}[Match]\nMACAddress={nic.mac.lower()}\n\n[Link]\nMTUBytes={nic.mtu}\n\n"]
         lines.append(f"[Network]\nDHCP=no\nAddress={nic.address}/{nic.prefix}\n")
         lines += [f"Gateway={nic.gateway}\n"] if nic.gateway else []
@@ -61,7 +61,7 @@ def _networkd(node: Node, domain: str) -> Iterator[GuestFile]:
 
 def _netplan(node: Node, domain: str) -> Iterator[GuestFile]:
     """IDs that begin with 0 sort before the image's own interfaces in the files that netplan generates."""
-    ethernets: Yaml = {f"0-{nic.network}": ethernet(nic, domain) for nic in node.nics}
+    ethernets: Yaml = {f"0-{nic.network}": ethernet(nic, domain) for nic in node.interfaces}
     text = _HEAD + yaml_text({"network": {"version": 2, "ethernets": ethernets}})
     yield GuestFile(path="/etc/netplan/01-pragmaspec.yaml", mode=_ROOT_ONLY, content=text)
 
@@ -91,7 +91,7 @@ def _ifcfg(node: Node, domain: str) -> Iterator[GuestFile]:
 
 def _network_manager(node: Node, domain: str) -> Iterator[GuestFile]:
     """The files must not be world-readable, otherwise NetworkManager ignores them."""
-    for nic in node.nics:
+    for nic in node.interfaces:
         lines = [
             f"{_HEAD}[connection]\nid=pragmaspec-{nic.network}\nuuid={uuid5(NAMESPACE_OID, f'pragmaspec {nic.mac.lower()}')}\n"
         ]
@@ -115,7 +115,7 @@ _FAMILIES: Mapping[NetworkFamily, Callable[[Node, str], Iterator[GuestFile]]] = 
 
 
 def _named(node: Node) -> Iterator[tuple[str, Nic]]:
-    return ((f"eth{number}", nic) for number, nic in enumerate(node.nics))
+    return ((f"eth{number}", nic) for number, nic in enumerate(node.interfaces))
 
 
 def _name_rules(node: Node) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _name_rules(node: Node) -> Iterator[str]:
 
 
 def _resolv_text(node: Node, domain: str) -> str:
-    servers = dict.fromkeys(server for nic in node.nics for server in nic.dns)
+    servers = dict.fromkeys(server for nic in node.interfaces for server in nic.dns)
     return f"{_HEAD}search {domain}\n" + "".join(f"nameserver {server}\n" for server in servers)
 
 

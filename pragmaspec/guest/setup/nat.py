@@ -3,11 +3,15 @@
 An idempotent script sets it up. cloud-init writes and runs it early in each boot (``bootcmd``), because computes that install
 packages need the gateway long before the frontend has finished booting. A systemd unit runs it even if cloud-init is removed
 later. Images with neither run it once their interfaces are up.
+
+Where the site translates the public address, the frontend has one interface for both sides. Packets of computes leave through the
+interface by which they came, so that the kernel would advise computes to send them to the site's router themselves (a redirect of
+ICMP), which does not translate their addresses.
 """
 
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.guest_file import ALL_READ, GuestFile
-from pragmaspec.guest.setup.scripts import NodeSetup, SetupScript, script_file, unit_file
+from pragmaspec.guest.setup.scripts import NodeSetup, SetupScript, enable_unit, install_and_run, script_file, unit_file
 from pragmaspec.resources import Node
 
 NAT = SetupScript(
@@ -46,7 +50,7 @@ set -eu
 private=@PRIVATE@
 @FIND@
 echo 1 > /proc/sys/net/ipv4/ip_forward
-
+@REDIRECTS@
 if command -v nft >/dev/null; then
   nft -f - <<RULES
 add table ip pragmaspec
@@ -54,21 +58,21 @@ delete table ip pragmaspec
 table ip pragmaspec {
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;
-    ip saddr $private oifname "$public" masquerade
+    @MASQUERADE@ masquerade
   }
   chain forward {
     type filter hook forward priority 0; policy accept;
     ct state established,related accept
-    iifname "$public" ip daddr $private drop
+    @FROM_OUTSIDE@ drop
   }
 }
 RULES
 elif command -v iptables >/dev/null; then
   rule() { iptables -w -t "$1" -C "$2" $3 2>/dev/null || iptables -w -t "$1" -I "$2" $3; }
-  rule nat POSTROUTING "-s $private -o $public -j MASQUERADE"
-  rule filter FORWARD "-i $public -d $private -j DROP"
-  rule filter FORWARD "-i $public -d $private -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
-  rule filter FORWARD "-s $private -o $public -j ACCEPT"
+  rule nat POSTROUTING "@OUTWARD_OPTIONS@ -j MASQUERADE"
+  rule filter FORWARD "@INWARD_OPTIONS@ -j DROP"
+  rule filter FORWARD "@INWARD_OPTIONS@ -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+  rule filter FORWARD "@OUTWARD_OPTIONS@ -j ACCEPT"
 else
   echo "pragmaspec-nat: neither nft nor iptables is installed: add the package nftables to the frontend's image" >&2
   exit 1
@@ -76,8 +80,25 @@ fi
 """
 
 
+_TWO_INTERFACES = {
+    "REDIRECTS": "",
+    "MASQUERADE": 'ip saddr $private oifname "$public"',
+    "FROM_OUTSIDE": 'iifname "$public" ip daddr $private',
+    "OUTWARD_OPTIONS": "-s $private -o $public",
+    "INWARD_OPTIONS": "-i $public -d $private",
+}
+_ONE_INTERFACE = {
+    "REDIRECTS": 'for each in all "$public"; do echo 0 > "/proc/sys/net/ipv4/conf/$each/send_redirects"; done\n',
+    "MASQUERADE": 'ip saddr $private ip daddr != $private oifname "$public"',
+    "FROM_OUTSIDE": "ip saddr != $private ip daddr $private",
+    "OUTWARD_OPTIONS": "-s $private ! -d $private -o $public",
+    "INWARD_OPTIONS": "! -s $private -d $private",
+}
+"""The part of the script that depends on whether the frontend has an interface of its own for the public address."""
+
+
 def nat_setup(node: Node, cluster: GuestCluster) -> NodeSetup | None:
-    """Return the setup of ``node`` as the gateway, or None if it is a compute or has no public address."""
+    """Return the setup of ``node`` as the gateway, or None if it is none."""
     text = nat_script(node, cluster)
     if text is None:
         return None
@@ -86,27 +107,21 @@ def nat_setup(node: Node, cluster: GuestCluster) -> NodeSetup | None:
         files=(script_file(NAT, text),),
         settings=(_SYSCTL,),
         written=(unit_file(NAT), _SYSCTL),
-        boot_command=_boot_command(text),
-        run_command=_enable_command(),
+        boot_command=install_and_run(NAT, text),
+        run_command=enable_unit(NAT),
     )
 
 
 def nat_script(node: Node, cluster: GuestCluster) -> str | None:
-    """Return the script that makes ``node`` the gateway, or None if it is a compute or has no public address."""
-    public = node.nic("public")
-    if node.role != "frontend" or public is None:
+    """Return the script that makes ``node`` the gateway, or None if it is none.
+
+    Gateways are frontends with a public address, in private networks without a router of the site.
+    """
+    public, private = node.nic("public"), cluster.allocation.private
+    if node.role != "frontend" or public is None or private.gateway is not None:
         return None
     script = _SCRIPT.replace("@FIND@\n", _BY_MAC if public.mac else _BY_ROUTE)
-    return script.replace("@PRIVATE@", cluster.allocation.private.cidr).replace("@MAC@", public.mac.lower())
-
-
-def _boot_command(text: str) -> str:
-    """Return a command for ``sh -c`` that installs the script and runs it."""
-    directory = NAT.path.rpartition("/")[0]
-    write = f"mkdir -p {directory}\ncat > {NAT.path} <<'PRAGMASPEC'\n{text}PRAGMASPEC\n"
-    return f"{write}chmod 755 {NAT.path}\nexec {NAT.path}\n"
-
-
-def _enable_command() -> str:
-    path, target = NAT.link
-    return f"mkdir -p {path.rpartition('/')[0]} && ln -sf {target} {path}"
+    parts = {**(_ONE_INTERFACE if public.translated else _TWO_INTERFACES), "PRIVATE": private.cidr, "MAC": public.mac.lower()}
+    for name, text in parts.items():
+        script = script.replace(f"@{name}@", text)
+    return script

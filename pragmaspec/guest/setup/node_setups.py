@@ -4,6 +4,7 @@ from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.guest_file import GuestFile
 from pragmaspec.guest.setup.disks import DISKS, disks_setup, disks_table_file
 from pragmaspec.guest.setup.nat import nat_setup
+from pragmaspec.guest.setup.route import route_setup
 from pragmaspec.guest.setup.scripts import NodeSetup
 from pragmaspec.guest.setup.users import USERS, users_setup, users_table_file
 from pragmaspec.resources import Node
@@ -15,8 +16,8 @@ LIVE_PATHS = " ".join(script.path for script in LIVE_SCRIPTS)
 
 
 def node_setups(node: Node, cluster: GuestCluster) -> tuple[NodeSetup, ...]:
-    """Return the setup scripts that ``node`` needs: of its further disks, its users, and as a gateway."""
-    found = (disks_setup(node), users_setup(cluster.users), nat_setup(node, cluster))
+    """Return the setup scripts that ``node`` needs: of its further disks, its users, as a gateway, and of its route to one."""
+    found = (disks_setup(node), users_setup(cluster.users), nat_setup(node, cluster), route_setup(node, cluster))
     return tuple(setup for setup in found if setup is not None)
 
 

@@ -75,6 +75,19 @@ def unit_file(script: SetupScript) -> GuestFile:
     return GuestFile(path=script.unit, mode=ALL_READ, content=unit_text(script))
 
 
+def install_and_run(script: SetupScript, text: str) -> str:
+    """Return a command for ``sh -c`` that installs ``script`` with this text and runs it."""
+    directory = script.path.rpartition("/")[0]
+    write = f"mkdir -p {directory}\ncat > {script.path} <<'PRAGMASPEC'\n{text}PRAGMASPEC\n"
+    return f"{write}chmod 755 {script.path}\nexec {script.path}\n"
+
+
+def enable_unit(script: SetupScript) -> str:
+    """Return a command that enables the systemd unit of ``script``."""
+    path, target = script.link
+    return f"mkdir -p {path.rpartition('/')[0]} && ln -sf {target} {path}"
+
+
 def run_with_failure_noted(script: SetupScript) -> str:
     """Return a command that runs ``script``, succeeds in any case, and notes a failure for a repetition."""
     return f"{script.path} || : >{FAILURE_NOTE}"

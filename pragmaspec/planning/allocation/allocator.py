@@ -7,9 +7,12 @@ choice, so the order of clusters does not matter.
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem, Where
+from pragmaspec.networking import Networking
 from pragmaspec.planning.allocation import errors, pools
-from pragmaspec.planning.allocation.node_addresses import node_capacity
+from pragmaspec.planning.allocation.node_addresses import has_frontend_address, node_capacity
 from pragmaspec.planning.allocation.pools import Pool
 from pragmaspec.planning.late.values import UNKNOWN
 from pragmaspec.planning.observed import Inventory, PoolUse, SiteIdentity
@@ -17,6 +20,9 @@ from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
 from pragmaspec.resources import Allocation, Network, PublicGrant
 from pragmaspec.site import PublicNetwork, Site
 from pragmaspec.state_model import State
+
+TRANSLATED_PREFIX = 32
+"""Length of the prefix of an address for which no node has an interface."""
 
 
 class AllocationError(Exception):
@@ -34,12 +40,13 @@ def node_name(cluster: str, group: str, index: int) -> str:
 
 def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
     """True if ``recorded`` grants all that ``wanted`` asks for, so that the pools are not needed."""
-    private = recorded.private
+    private, networking = recorded.private, site.networking
     return (
         wanted.cidr in (None, private.cidr)
         and wanted.vlan in (None, private.vlan)
+        and private == _connected(private, networking)
         and {network.name for network in recorded.networks[1:]} == {network.name for network in wanted.networks}
-        and all(_extra_satisfied(recorded, network) for network in wanted.networks)
+        and all(_extra_satisfied(recorded, network, networking) for network in wanted.networks)
         and _public_satisfied(recorded, wanted, site)
     )
 
@@ -110,23 +117,25 @@ class Allocator:
         cidr = before.cidr if before and keeps and wanted.cidr is None else wanted.cidr or self._cidr(wanted, vlan)
         if before is None or before.cidr != cidr:
             self._refuse_overlap("private", cidr, wanted, wanted.where)
-        _refuse_small("private", cidr, wanted, wanted.where)
+        self._refuse_small("private", cidr, wanted, wanted.where)
         bridge = self._bridge(vlan)
         self._refuse_absent_bridge(bridge, before, wanted.where)
-        return Network(name="private", cidr=cidr, vlan=vlan, bridge=bridge, mtu=wanted.mtu)
+        found = Network(name="private", cidr=cidr, vlan=vlan, bridge=bridge, mtu=wanted.mtu)
+        return _connected(found, self._site.networking)
 
     def _extra(self, wanted: WantedCluster, network: WantedNetwork, recorded: Allocation | None) -> Network:
         before = next((each for each in recorded.networks[1:] if each.name == network.name), None) if recorded else None
         where = network.where or wanted.where
         if before is None or before.cidr != network.cidr:
             self._refuse_overlap(network.name, network.cidr, wanted, where)
-        _refuse_small(network.name, network.cidr, wanted, where, network.roles)
+        self._refuse_small(network.name, network.cidr, wanted, where, network.roles)
         vlan, bridge = None, network.bridge
         if bridge is None:
             vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, where)
             bridge = self._bridge(vlan)
         self._refuse_absent_bridge(bridge, before, where)
-        return Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=bridge, mtu=network.mtu)
+        found = Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=bridge, mtu=network.mtu)
+        return _connected(found, self._site.networking)
 
     def _bridge(self, vlan: int | None) -> str | None:
         pattern = getattr(self._site, "bridge", None)
@@ -144,8 +153,11 @@ class Allocator:
             raise AllocationError(errors.no_network(public.network, known, self._site.name, where))
         self._refuse_absent_bridge(public.bridge, None, where)
 
-    def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int:
+    def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int | None:
+        """Return the named or the next free VLAN; None at a site without VLAN numbers."""
         address, site = _address(self._site, wanted), self._site
+        if not site.networking.vlans:
+            return None
         if named is not None:
             if named not in pools.vlan_numbers(site):
                 raise AllocationError(errors.outside_pool("VLAN", str(named), pools.vlan_ranges(site), site.name, where))
@@ -166,6 +178,17 @@ class Allocator:
             raise AllocationError(errors.exhausted(what, self._cidrs.uses(), self._site.name, wanted, remedy))
         self._cidrs.take(cidr, wanted.name, _address(self._site, wanted))
         return cidr
+
+    def _refuse_small(
+        self, network: str, cidr: str, wanted: WantedCluster, where: Where | None, sets: tuple[str, ...] | None = None
+    ) -> None:
+        """Raise AllocationError for a network with too few addresses for the nodes of ``sets``; None: for all nodes."""
+        offset, capacity = self._site.networking.frontend_offset, node_capacity(cidr)
+        count = sum(nodes.count for name, nodes in wanted.sets[1:] if sets is None or name in sets)
+        if count > capacity:
+            raise AllocationError(errors.too_small(network, cidr, capacity, wanted, count, where))
+        if not has_frontend_address(cidr, offset):
+            raise AllocationError(errors.no_frontend_address(network, cidr, offset, self._site.name, where))
 
     def _refuse_overlap(self, network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
         public = pools.public_network(self._site.public, self._inventory)
@@ -189,29 +212,30 @@ class Allocator:
         if self._site.public is None and reported is None:
             raise AllocationError(errors.no_public(wanted, self._site, where))
         self._refuse_absent_public(public, where)
-        prefix = pools.prefix_of(public, self._inventory)
+        translated = self._site.networking.translated
+        prefix = TRANSLATED_PREFIX if translated else pools.prefix_of(public, self._inventory)
         if prefix is None:
             raise AllocationError(errors.no_prefix(self._site, where))
         address = self._public_address(wanted, public, where)
         bridge = public.bridge or (reported.bridge if reported and not public.network else None)
-        return (
-            PublicGrant(
-                node=node_name(wanted.name, "frontend", 0),
-                address=address,
-                prefix=prefix,
-                gateway=pools.gateway_of(public, self._inventory),
-                dns=pools.dns_of(public, self._inventory),
-                fqdn=dict(public.names).get(address),
-                network=None if bridge else public.network or (reported.network if reported else None),
-                bridge=bridge,
-                mtu=pools.mtu_of(public, self._inventory),
-            ),
+        grant = PublicGrant(
+            node=node_name(wanted.name, "frontend", 0),
+            address=address,
+            prefix=prefix,
+            dns=pools.dns_of(public, self._inventory),
+            fqdn=dict(public.names).get(address),
+            network=None if bridge else public.network or (reported.network if reported else None),
+            translated=translated,
         )
+        if translated:
+            return (grant,)
+        gateway, mtu = pools.gateway_of(public, self._inventory), pools.mtu_of(public, self._inventory)
+        return (replace(grant, gateway=gateway, bridge=bridge, mtu=mtu),)
 
     def _public_address(self, wanted: WantedCluster, public: PublicNetwork, where: Where | None) -> str:
         named, allocation = wanted.public.address, _address(self._site, wanted)
         if named is not None:
-            if named not in pools.public_addresses(public, self._inventory):
+            if named not in pools.public_addresses(public, self._inventory) and not self._holds(named, allocation):
                 pool = ", ".join(public.addresses) or str(pools.public_network(public, self._inventory) or "which is empty")
                 raise AllocationError(errors.outside_pool("address", named, pool, self._site.name, where))
             self._refuse_used("address", self._public.other_use_of(named, allocation), wanted, where)
@@ -226,6 +250,11 @@ class Allocator:
         self._public.take(chosen, wanted.name, allocation)
         return chosen
 
+    def _holds(self, public_address: str, allocation: str) -> bool:
+        """True if the site reports the address as one that the allocation at this address has."""
+        held = (public_address, self._lineage, allocation)
+        return any((use.value, use.lineage, use.address) == held for use in self._inventory.addresses)
+
 
 _NO_INVENTORY = Inventory(
     identity=SiteIdentity(id="", title=""), cpus=0, memory_mib=0, disk_bytes=0, disk_free_bytes=0, cpus_per_node=0
@@ -237,22 +266,22 @@ def _address(site: Site, wanted: WantedCluster) -> str:
     return f"{site.name}/{wanted.name}/allocation"
 
 
-def _refuse_small(
-    network: str, cidr: str, wanted: WantedCluster, where: Where | None, sets: tuple[str, ...] | None = None
-) -> None:
-    """Raise AllocationError for a network with too few addresses for the nodes of ``sets``; None: for all nodes."""
-    capacity = node_capacity(cidr)
-    count = sum(nodes.count for name, nodes in wanted.sets[1:] if sets is None or name in sets)
-    if count > capacity:
-        raise AllocationError(errors.too_small(network, cidr, capacity, wanted, count, where))
+def _connected(network: Network, networking: Networking) -> Network:
+    """Return ``network`` as a site with this networking connects it. A missing VLAN is not added."""
+    if network.name != "private" and network.bridge is not None and network.vlan is None:
+        return network
+    first = IPv4Network(network.cidr, strict=False).network_address + 1
+    gateway = str(first) if networking.router and network.name == "private" else None
+    return replace(network, vlan=network.vlan if networking.vlans else None, gateway=gateway, dhcp=networking.dhcp)
 
 
-def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:
+def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork, networking: Networking) -> bool:
     return any(
         network.name == wanted.name
         and network.cidr == wanted.cidr
         and network.mtu == wanted.mtu
-        and (network.bridge == wanted.bridge if wanted.bridge else network.vlan is not None)
+        and network == _connected(network, networking)
+        and (network.bridge == wanted.bridge if wanted.bridge else networking.vlans == (network.vlan is not None))
         for network in recorded.networks[1:]
     )
 
@@ -264,6 +293,7 @@ def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -
     return any(
         (wanted.public.address in (None, grant.address) and (grant.address or "public" in site.late_values))
         and (grant.bridge == public.bridge if public.bridge else public.network in (None, grant.network))
+        and grant.translated == site.networking.translated
         for grant in recorded.public
     )
 

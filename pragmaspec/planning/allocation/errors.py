@@ -81,6 +81,16 @@ def too_small(network: str, cidr: str, capacity: int, wanted: WantedCluster, cou
     )
 
 
+def no_frontend_address(network: str, cidr: str, offset: int, site: str, where: Where | None) -> Problem:
+    """Return the problem of a network in which all addresses are the site's."""
+    return Problem(
+        summary=f"The {network} network is too small",
+        detail=f"{cidr} has no address for the frontend: the first {offset} of a network at site {site} are the site's. "
+        "Use a larger range.",
+        where=where,
+    )
+
+
 def overlapping(network: str, cidr: str, public: IPv4Network, site: str, where: Where | None) -> Problem:
     """Return the problem of a private range that hides the public network from the frontend."""
     return Problem(

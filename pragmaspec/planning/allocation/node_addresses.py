@@ -1,9 +1,10 @@
 """Chooses the addresses of nodes in the networks of their cluster. Pure.
 
-A recorded node keeps its address. The frontend has the first address of a network, ``compute-0`` the tenth, and each further
-compute the next one. The nodes of a group follow each other too, so that addresses show groups: in a network of 1,024 addresses
-or more the first one is the tenth of a block of 256 that has no other node (``10.20.1.10``); in a smaller network the group is at
-the end. An address that another node has, recorded or removed by the same plan, is passed over for the next free one.
+A recorded node keeps its address. The frontend has the first address of a network that the site leaves, ``compute-0`` the tenth
+of all, and each further compute the next one. The nodes of a group follow each other too, so that addresses show groups: in a
+network of 1,024 addresses or more the first one is the tenth of a block of 256 that has no other node (``10.20.1.10``); in a
+smaller network the group is at the end. An address that another node has, recorded or removed by the same plan, is passed over
+for the next free one.
 """
 
 from collections.abc import Iterable
@@ -12,11 +13,11 @@ from itertools import chain
 from socket import inet_aton, inet_ntoa
 
 from pragmaspec.errors import PlanError
+from pragmaspec.networking import LAST_FRONTEND_OFFSET
 from pragmaspec.planning.wanted import WantedCluster
 from pragmaspec.resources import Network, Node
 
-FRONTEND_OFFSET = 1
-FIRST_COMPUTE = 10
+FIRST_COMPUTE = LAST_FRONTEND_OFFSET + 1
 """Offset in each network of ``compute-0``; those between it and the frontend are left for services."""
 _BLOCK = 256
 _BLOCKS_FROM = 1024
@@ -28,6 +29,11 @@ Member = tuple[str, int]
 """The set of a node (``frontend``, ``compute`` or a group) and its index."""
 
 
+def has_frontend_address(cidr: str, frontend_offset: int) -> bool:
+    """True if a network has an address at the frontend's offset."""
+    return frontend_offset <= IPv4Network(cidr, strict=False).num_addresses - _EDGES
+
+
 def node_capacity(cidr: str) -> int:
     """Return the maximum number of nodes in a network, besides the frontend."""
     return max(0, IPv4Network(cidr, strict=False).num_addresses - 1 - FIRST_COMPUTE)
@@ -36,7 +42,7 @@ def node_capacity(cidr: str) -> int:
 class NodeAddresses:
     """The addresses of a cluster's nodes in one network. ``recorded``: every recorded node of the cluster."""
 
-    def __init__(self, cluster: WantedCluster, network: Network, recorded: Iterable[Node]) -> None:
+    def __init__(self, cluster: WantedCluster, network: Network, recorded: Iterable[Node], frontend_offset: int = 1) -> None:
         parsed = IPv4Network(network.cidr, strict=False)
         self.prefix = parsed.prefixlen
         self._cluster = cluster
@@ -44,7 +50,8 @@ class NodeAddresses:
         self._base = int(parsed.network_address)
         self._last = max(0, parsed.num_addresses - _EDGES)
         self._kept: dict[Member, int] = {}
-        self._taken: set[int] = {FRONTEND_OFFSET}
+        self._frontend = frontend_offset
+        self._taken: set[int] = {frontend_offset}
         self._first: dict[str, int] = {"compute": FIRST_COMPUTE}
         for node in recorded:
             self._keep(node)
@@ -54,7 +61,7 @@ class NodeAddresses:
 
         Raises PlanError if no address is free.
         """
-        offset = FRONTEND_OFFSET if group == "frontend" else self._kept.get((group, index))
+        offset = self._frontend if group == "frontend" else self._kept.get((group, index))
         if offset is None:
             offset = self._choose(group, index)
             self._kept[group, index] = offset

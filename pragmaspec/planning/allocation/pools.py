@@ -130,6 +130,8 @@ def refreshed_grant(grant: PublicGrant, site: Site) -> PublicGrant:
     public = site.public
     if public is None:
         return grant
+    if grant.translated:
+        return replace(grant, dns=public.dns or grant.dns, fqdn=dict(public.names).get(grant.address))
     return replace(
         grant,
         prefix=public.prefix or grant.prefix,

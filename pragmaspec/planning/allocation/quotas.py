@@ -107,7 +107,7 @@ def amounts(resource: Resource) -> Mapping[QuotaBasis, int]:
     if isinstance(resource, Volume):
         return {"volume": 1, "volume_byte": resource.size_bytes}
     if isinstance(resource, Allocation):
-        created = sum(network.vlan is not None for network in resource.networks)
+        created = sum(network.is_made for network in resource.networks)
         return {"cluster": 1, "network": created, "address": len(resource.public)}
     return {}
 

@@ -214,9 +214,7 @@ class _SiteComparison:
         """Return the missing networks of a cluster and its stopped public one. A bridge of the host is not ours to lose."""
         up = seen.networks if seen is not None else ()
         return frozenset({"public"} if is_public_network_stopped(allocation, self._seen) else ()) | frozenset(
-            network.name
-            for network in allocation.networks
-            if network.vlan is not None and network.bridge is None and network.name not in up
+            network.name for network in allocation.networks if network.is_made and network.name not in up
         )
 
 
@@ -344,7 +342,7 @@ def _compare_allocation(
     lost = [
         f"network {network.name}"
         for network in allocation.networks
-        if network.vlan is not None
+        if (network.is_made or network.vlan is not None)
         and (network.name not in seen.networks or vlans.get(network.name, network.vlan) != network.vlan)
     ]
     granted = {grant.address for grant in allocation.public if grant.address}

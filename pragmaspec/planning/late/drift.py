@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.late.values import UNKNOWN
+from pragmaspec.planning.late.values import UNKNOWN, with_translated_macs
 from pragmaspec.planning.observed import ObservedInterface
 from pragmaspec.resources import Nic, Node
 
@@ -17,7 +17,7 @@ def moved_interfaces(node: Node, seen: Sequence[ObservedInterface]) -> tuple[str
     found: list[str] = []
     for there in seen:
         nic = node.nic(there.network)
-        if nic is None:
+        if nic is None or nic.translated:
             continue
         if nic.mac and there.mac not in ("", nic.mac):
             found.append(f"has the MAC {there.mac} in {nic.network}, recorded {nic.mac}")
@@ -29,13 +29,13 @@ def moved_interfaces(node: Node, seen: Sequence[ObservedInterface]) -> tuple[str
 def with_interfaces(node: Node, seen: Sequence[ObservedInterface]) -> Node:
     """Return ``node`` with the observed values. The next plan tells them to the other members of its cluster."""
     there = {each.network: each for each in seen}
-    return replace(node, nics=tuple(_with(nic, there.get(nic.network)) for nic in node.nics))
+    return replace(node, nics=with_translated_macs(tuple(_with(nic, there.get(nic.network)) for nic in node.nics)))
 
 
 def without_interfaces(node: Node, seen: Sequence[ObservedInterface]) -> Node:
     """Return ``node`` without the values that differ from the observed ones."""
     there = {each.network: each for each in seen}
-    return replace(node, nics=tuple(_without(nic, there.get(nic.network)) for nic in node.nics))
+    return replace(node, nics=with_translated_macs(tuple(_without(nic, there.get(nic.network)) for nic in node.nics)))
 
 
 def _without(nic: Nic, seen: ObservedInterface | None) -> Nic:

@@ -21,7 +21,7 @@ def with_recorded_values(nic: Nic, recorded: Node | None, late: Collection[LateV
 
     ``inside``: the recorded address is in the present range of the network.
     """
-    before = recorded.nic(nic.network) if recorded is not None else None
+    before = recorded.nic("private" if nic.translated else nic.network) if recorded is not None else None
     if "macs" in late:
         nic = replace(nic, mac=before.mac if before is not None else UNKNOWN)
     if "private" in late and nic.network != "public":

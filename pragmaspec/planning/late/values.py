@@ -30,11 +30,17 @@ def with_values(resource: Resource, outputs: Outputs) -> Resource:
             replace(nic, mac=named.get(f"mac:{nic.network}", nic.mac), address=named.get(f"address:{nic.network}", nic.address))
             for nic in resource.nics
         )
-        return replace(resource, nics=nics)
+        return replace(resource, nics=with_translated_macs(nics))
     if isinstance(resource, Allocation):
         public = tuple(replace(grant, address=named.get(f"public:{grant.node}", grant.address)) for grant in resource.public)
         return replace(resource, public=public)
     return resource
+
+
+def with_translated_macs(nics: tuple[Nic, ...]) -> tuple[Nic, ...]:
+    """Return ``nics`` with the MAC of the private interface in those of translated addresses."""
+    private = next((nic.mac for nic in nics if nic.network == "private"), UNKNOWN)
+    return tuple(replace(nic, mac=private) if nic.translated else nic for nic in nics)
 
 
 def without_values(outputs: Outputs) -> Outputs:
@@ -45,7 +51,7 @@ def without_values(outputs: Outputs) -> Outputs:
 def unknown_values(resource: Resource) -> tuple[str, ...]:
     """Return the outputs that are missing to know ``resource`` completely."""
     if isinstance(resource, Node):
-        macs = [f"mac:{nic.network}" for nic in resource.nics if nic.mac == UNKNOWN]
+        macs = [f"mac:{nic.network}" for nic in resource.interfaces if nic.mac == UNKNOWN]
         return (*macs, *(f"address:{nic.network}" for nic in resource.nics if nic.address == UNKNOWN))
     if isinstance(resource, Allocation):
         return tuple(f"public:{grant.node}" for grant in resource.public if grant.address == UNKNOWN)

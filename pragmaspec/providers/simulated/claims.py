@@ -16,7 +16,10 @@ def new_grant(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -
         made=before.made if before else made,
         address=mark.address,
         lineage=mark.lineage,
-        networks=tuple(GrantedNetwork(name=network.name, cidr=network.cidr, vlan=network.vlan) for network in wanted.networks),
+        networks=tuple(
+            GrantedNetwork(name=network.name, cidr=network.cidr, vlan=network.vlan, bridge=network.bridge)
+            for network in wanted.networks
+        ),
         public=tuple(public.address for public in wanted.public),
     )
 

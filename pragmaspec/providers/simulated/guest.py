@@ -41,7 +41,7 @@ def console_text(node: Node, machine: SimulatedMachine | None, stage: GuestStage
     if machine.unready:
         lines.append("[    1.250000] VFS: Cannot open root device, and never will: this guest is configured not to become ready")
     if stage in ("address", "ssh", "cloud-init"):
-        lines += [f"[    1.900000] {nic.network}: {nic.mac} is up, {nic.address}/{nic.prefix}" for nic in node.nics]
+        lines += [f"[    1.900000] {nic.network}: {nic.mac} is up, {nic.address}/{nic.prefix}" for nic in node.interfaces]
     if stage in ("ssh", "cloud-init"):
         lines.append("[    3.100000] sshd: listening on port 22")
     if stage == "cloud-init":

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteCapacityError
 from pragmaspec.planning.allocation.pools import public_addresses
+from pragmaspec.planning.late.values import with_translated_macs
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.objects import Grant, MachineInterface, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_inventory
@@ -26,14 +27,14 @@ def with_own_values(world: World, site: SimulatedSite, request: BootRequest, bef
     interfaces = {each.network: each for each in kept.interfaces} if kept is not None else {}
     node, made = request.node, world.next_made()
     nics = tuple(_with_values(world, site, request, nic, interfaces.get(nic.network), made) for nic in node.nics)
-    return replace(request, node=replace(node, nics=nics))
+    return replace(request, node=replace(node, nics=with_translated_macs(nics)))
 
 
 def interfaces_of(site: SimulatedSite, node: Node) -> tuple[MachineInterface, ...]:
     """Return the interfaces of the machine of ``node``; none if the site chooses nothing."""
     if not site.late:
         return ()
-    return tuple(MachineInterface(network=nic.network, mac=nic.mac, address=nic.address) for nic in node.nics)
+    return tuple(MachineInterface(network=nic.network, mac=nic.mac, address=nic.address) for nic in node.interfaces)
 
 
 def boot_outputs(site: SimulatedSite, machine: SimulatedMachine) -> Outputs:

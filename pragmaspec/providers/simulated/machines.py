@@ -108,7 +108,7 @@ def booted_machine(
         autostart=node.autostart,
         firmware=node.firmware,
         flavor=node.flavor,
-        nics=sum(nic.network != "public" for nic in node.nics),
+        nics=sum(nic.network != "public" for nic in node.interfaces),
         cpu=node.cpu,
         devices=device_addresses(node),
         interfaces=interfaces_of(site, node),

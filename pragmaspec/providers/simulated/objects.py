@@ -104,12 +104,16 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
 
 
 class GrantedNetwork(Frozen, frozen=True):
-    """A network of a grant; ``vlan`` None: no claim. ``up`` False: it was stopped, but is still claimed."""
+    """A network of a grant; ``vlan`` None: no claim. ``up`` False: it was stopped, but is still claimed.
+
+    ``bridge``: an existing one; None: the network was made for the cluster.
+    """
 
     name: str
     cidr: str
     vlan: int | None = None
     up: bool = True
+    bridge: str | None = None
 
 
 class Grant(Frozen, frozen=True, tag_field="kind", tag="grant"):
@@ -218,7 +222,7 @@ def machine_amounts(machine: SimulatedMachine) -> Mapping[QuotaBasis, int]:
 
 def grant_amounts(grant: Grant) -> Mapping[QuotaBasis, int]:
     """The amounts of a grant that quotas count."""
-    created = sum(network.vlan is not None for network in grant.networks)
+    created = sum(network.bridge is None for network in grant.networks)
     return {"cluster": 1, "network": created, "address": len(grant.public)}
 
 

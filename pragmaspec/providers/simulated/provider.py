@@ -270,7 +270,7 @@ class SimulatedProvider(
             return Diagnostics(domain="absent")
         power = {"running": "running", "off": "off", "undefined": "not defined, its disk exists"}
         stage = self._stage(machine)
-        lease = ", ".join(f"{nic.mac} has {nic.address}" for nic in node.nics) if stage not in ("off", "running") else ""
+        lease = ", ".join(f"{nic.mac} has {nic.address}" for nic in node.interfaces) if stage not in ("off", "running") else ""
         return Diagnostics(
             domain=power[machine.status],
             console=tuple(console_text(node, machine, stage).splitlines()[-_DIAGNOSTICS_LINES:]),

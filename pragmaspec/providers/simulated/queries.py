@@ -62,10 +62,7 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         addresses=tuple(_taken(address, grant) for address, grant in world.addresses.items()),
         vlans=tuple(_taken(str(vlan), grant) for vlan, grant in world.vlans.items()),
         cidrs=tuple(
-            _taken(network.cidr, grant)
-            for grant in world.grants.values()
-            for network in grant.networks
-            if network.vlan is not None
+            _taken(network.cidr, grant) for grant in world.grants.values() for network in grant.networks if network.bridge is None
         ),
         images=tuple(image.digest for image in world.images.values()),
         flavors=site.flavors,

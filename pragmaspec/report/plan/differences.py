@@ -24,6 +24,8 @@ from pragmaspec.resources import (
 )
 from pragmaspec.text import counted, duration, memory, size, size_change
 
+_TRANSLATED = {False: "interface", True: "translated"}
+
 
 def differences(before: Resource, after: Resource, images: Mapping[str, str]) -> tuple[str, ...]:
     """Return all differences in reading order. ``images``: names by digest; unknown digests are cut to 8 digits."""
@@ -208,6 +210,8 @@ def _nic(name: str, before: Nic, after: Nic) -> Iterator[str]:
         yield f"{name} mtu {before.mtu} → {after.mtu}"
     if (before.gateway, before.dns, before.prefix) != (after.gateway, after.dns, after.prefix):
         yield f"{name} gateway, DNS or prefix"
+    if before.translated != after.translated:
+        yield f"{name} {_TRANSLATED[before.translated]} → {_TRANSLATED[after.translated]}"
 
 
 def _segment_change(before: str, after: str) -> str:
@@ -238,6 +242,10 @@ def _network(before: Network, after: Network) -> Iterator[str]:
         yield f"bridge {before.bridge or 'none'} → {after.bridge or 'none'}"
     if before.mtu != after.mtu:
         yield f"mtu {before.mtu} → {after.mtu}"
+    if before.gateway != after.gateway:
+        yield f"gateway {before.gateway or 'none'} → {after.gateway or 'none'}"
+    if before.dhcp != after.dhcp:
+        yield "DHCP of the site" if after.dhcp else "no DHCP of the site"
 
 
 def _public(before: Allocation, after: Allocation) -> Iterator[str]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from pragmaspec.planning.allocation.pools import UNKNOWN_RANGE
-from pragmaspec.planning.desired import mac_address
+from pragmaspec.planning.desired import with_macs
 from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster
@@ -68,8 +68,7 @@ def with_original_address(record: Record, original_address: str, lineage: str) -
         return record
     node = record.resource
     if isinstance(node, Node):
-        nics = tuple(replace(nic, mac=mac_address(lineage, original_address, nic.network)) for nic in node.nics)
-        return replace(record, resource=replace(node, nics=nics), origin=original_address)
+        return replace(record, resource=with_macs(node, lineage, original_address), origin=original_address)
     return replace(record, origin=original_address)
 
 
