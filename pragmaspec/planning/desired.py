@@ -186,11 +186,10 @@ class _NodeFactory:
         self._mtu = allocation.private.mtu
         offset = site.networking.frontend_offset if site is not None else 1
         self._frontend_address = str(IPv4Network(allocation.private.cidr, strict=False).network_address + offset)
-        site_public = site.public if site is not None else None
-        self._dns = self._public.dns if self._public else site_public.dns if site_public else ()
+        self._dns = site.public.dns if site is not None and site.public is not None else ()
         self._recorded = {(node.group_name, node.index): node for node in recorded.nodes}
         self._addresses = {each.name: NodeAddresses(cluster, each, recorded.nodes, offset) for each in allocation.networks}
-        self._segments = {each.name: _segment(each.vlan, each.bridge) for each in allocation.networks}
+        self._segments = {each.name: _segment(each.vlan, each.bridge, each.name) for each in allocation.networks}
         asked = {network.name: network.roles for network in cluster.networks}
         self._networks = {
             name: tuple(each for each in allocation.networks if name in asked.get(each.name, (name,))) for name, _ in cluster.sets
@@ -281,18 +280,19 @@ class _NodeFactory:
 
     def _nic(self, network: Network, group: str, index: int, address: str) -> Nic:
         addresses = self._addresses[network.name]
-        gateway = network.gateway
+        # Name servers of the site's router do not depend on the public address, so that it can come and go.
+        gateway, dns = network.gateway, self._dns if network.gateway else ()
         # A site that chooses addresses gives the route along with them.
         given = "private" in self.late
         if group != "frontend" and network.name == "private" and self._public is not None and not (given or gateway):
-            gateway = self._frontend_address
+            gateway, dns = self._frontend_address, self._public.dns
         return Nic(
             network=network.name,
             mac=mac_address(self._lineage, address, network.name),
             address="" if given else addresses.address(group, index),
             prefix=addresses.prefix,
             gateway=gateway,
-            dns=self._dns if gateway else (),
+            dns=dns,
             mtu=network.mtu,
             segment=self._segments[network.name],
         )
@@ -300,7 +300,8 @@ class _NodeFactory:
     def _public_nic(self, grant: PublicGrant, address: str) -> Nic:
         if grant.translated:
             mac = mac_address(self._lineage, address, "private")
-            return Nic(network="public", mac=mac, address=grant.address, prefix=grant.prefix, mtu=self._mtu, translated=True)
+            nic = Nic(network="public", mac=mac, address=grant.address, prefix=grant.prefix, dns=grant.dns, translated=True)
+            return replace(nic, mtu=self._mtu)
         nic = Nic(
             network="public",
             mac=mac_address(self._lineage, address, "public"),

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.guest.setup.users import ClusterUser
 from pragmaspec.planning.expand_sites import wanted_site
-from pragmaspec.planning.site_networks import network_problems
 from pragmaspec.planning.wanted import (
     Move,
     Wanted,
@@ -79,7 +78,7 @@ def placeholder_image(name: str, site: str = "") -> WantedImage:
 def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage], site_images: Iterable[WantedImage] = ()) -> Wanted:
     """Return the expanded spec. ``images`` contains at least :func:`images_needed`, ``site_images`` :func:`site_images_needed`.
 
-    Raises SpecError if a disk is smaller than its image, and for keys of networks that have no meaning at their site.
+    Raises SpecError if a disk is smaller than its image.
     """
     known = {(image.name, image.site): image for image in (*images.values(), *site_images)}
     named = _uses(loaded, needed_only=False)
@@ -91,16 +90,14 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage], site_images: I
         if loaded.needs(name)
         for problem in _small_disks(loaded, name, cluster, resolved)
     ]
-    used = {cluster.site for cluster in clusters}
-    written = {name for name, document in loaded.site_documents.items() if document is loaded.document}
-    sites = tuple(wanted_site(loaded, name) for name in sorted(used | written))
-    problems += network_problems(loaded, sites)
     if problems:
         raise SpecError.of(problems)
+    used = {cluster.site for cluster in clusters}
+    written = {name for name, document in loaded.site_documents.items() if document is loaded.document}
     return Wanted(
         spec_file=loaded.file,
         spec_sha256=_digest(loaded, resolved),
-        sites=sites,
+        sites=tuple(wanted_site(loaded, name) for name in sorted(used | written)),
         images=tuple(
             replace(image, where=image.where or loaded.where(("images", name, "at", site) if site else ("images", name)))
             for (name, site), image in sorted(resolved.items())

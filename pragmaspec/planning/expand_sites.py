@@ -23,7 +23,7 @@ from pragmaspec.site import (
 )
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
-from pragmaspec.spec.models.site import FaultModel, FlavorModel, NetworkingModel, PublicNetworkModel, QuotasModel, SiteOptions
+from pragmaspec.spec.models.site import FaultModel, FlavorModel, PublicNetworkModel, QuotasModel, SiteOptions
 
 
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
@@ -42,7 +42,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
         )
     if not isinstance(model, SimulatedSiteModel):
         return _external(loaded, name, model)
-    connects = _connects(model.connects)
+    connects = model.networking(HYPERVISOR_NETWORKING)
     return SimulatedSite(
         **_common_options(name, model, connects),
         file=_file(loaded, name, model),
@@ -103,18 +103,6 @@ def _common_options(name: str, model: SiteOptions, networking: Networking) -> di
         "overcommit": Overcommit(cpus=model.overcommit.cpus, memory=model.overcommit.memory, disk=model.overcommit.disk),
         "parallel": model.parallel,
     }
-
-
-def _connects(model: NetworkingModel) -> Networking:
-    found = Networking(
-        vlans=model.vlans,
-        router=model.router,
-        translated=model.translated,
-        dhcp=model.dhcp,
-        frontend_offset=model.frontend_offset or (2 if model.router else 1),
-    )
-    # msgspec omits a default from the state only if it is the identical object.
-    return HYPERVISOR_NETWORKING if found == HYPERVISOR_NETWORKING else found
 
 
 def _public(model: PublicNetworkModel | None, networking: Networking) -> PublicNetwork | None:

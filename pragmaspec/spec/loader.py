@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pragmaspec import paths
-from pragmaspec.errors import Problem, SpecError, Where
+from pragmaspec.errors import Problem, SiteError, SpecError, Where
 from pragmaspec.files import NotRegularFileError
-from pragmaspec.plugins import Plugin
+from pragmaspec.networking import HYPERVISOR_NETWORKING, Networking
+from pragmaspec.plugins import Plugin, reporting
 from pragmaspec.spec.attachments import Attachments, complete_user_data
 from pragmaspec.spec.fields.default_keys import agent_socket
 from pragmaspec.spec.fields.user_data import size_problem
@@ -211,9 +212,22 @@ class _Loader:
         return found
 
     def _check(self, spec: SpecModel, document: Document) -> None:
-        for finding in cross_findings(spec, _keys(document, "images"), self.site_documents):
+        networking = {name: self._networking(name, site) for name, site in spec.sites.items()}
+        for finding in cross_findings(spec, _keys(document, "images"), self.site_documents, networking):
             if not any(overlaps(path, self.invalid) for path in (finding.path, *finding.about)):
-                self.problems.append(finding.problem(document))
+                in_sites = self.site_documents.get(str(finding.path[1])) if finding.path[:1] == ("sites",) else None
+                self.problems.append(finding.problem(in_sites or document))
+
+    def _networking(self, name: str, site: SiteOptions) -> Networking:
+        """Return how a site connects nodes. An error of its package's code is reported when the spec is expanded."""
+        plugin = self.plugins.get(name)
+        if plugin is None:
+            return site.networking(HYPERVISOR_NETWORKING)
+        try:
+            with reporting(plugin.name, plugin.package):
+                return site.networking(plugin.description.networking)
+        except SiteError:
+            return plugin.description.networking
 
     def _report(self, findings: tuple[Finding, ...], document: Document) -> None:
         self.problems += [finding.problem(document) for finding in findings]

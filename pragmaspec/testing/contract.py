@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import AccessError, ImageError, SiteConflictError, SiteError
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.allocation.allocator import TRANSLATED_PREFIX
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.resources import Network
+from pragmaspec.resources import Nic
 from pragmaspec.testing.abilities import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.devices import *  # noqa: F403 - a part of the contract
 from pragmaspec.testing.identities import *  # noqa: F403 - a part of the contract
@@ -112,9 +113,12 @@ def test_an_allocation_is_observed_and_in_the_inventory(subject: Subject) -> Non
     public = tuple(grant.address for grant in wanted.public)
     (seen,) = subject.observed().allocations
     assert (seen.address, seen.networks, seen.public) == (wanted.address, ("private",), public)
-    assert seen.vlans == (("private", wanted.private.vlan),)
     own = (subject.lineage, wanted.address)
-    assert taken(subject, "vlans")[str(wanted.private.vlan)] == own
+    if wanted.private.vlan is None:
+        assert (seen.vlans, taken(subject, "vlans")) == ((), {})
+    else:
+        assert seen.vlans == (("private", wanted.private.vlan),)
+        assert taken(subject, "vlans")[str(wanted.private.vlan)] == own
     assert [taken(subject, "addresses")[address] for address in public] == [own for _ in public]
 
 
@@ -126,6 +130,7 @@ def test_allocate_is_idempotent(subject: Subject) -> None:
     assert (subject.observed(), claims(subject)) == before
 
 
+@needs("vlans")
 def test_allocate_names_the_stack_that_holds_a_vlan(subject: Subject) -> None:
     wanted = subject.allocation()
     subject.allocate(wanted)
@@ -137,6 +142,7 @@ def test_allocate_names_the_stack_that_holds_a_vlan(subject: Subject) -> None:
     assert other.observed().allocations == ()
 
 
+@needs("vlans")
 def test_two_clusters_of_one_stack_cannot_share_a_vlan(subject: Subject) -> None:
     subject.allocate(subject.allocation())
     with pytest.raises(SiteConflictError):
@@ -156,6 +162,7 @@ def test_a_failed_allocate_leaves_no_claims(subject: Subject) -> None:
     assert other.observed().allocations == ()
 
 
+@needs("vlans")
 def test_exactly_one_of_two_concurrent_claims_gets_a_vlan(subject: Subject) -> None:
     for _ in range(subject.rounds):
         rivals = (subject.other(), subject.other())
@@ -195,7 +202,7 @@ def race(rivals: Sequence[Subject], *, public: bool = False) -> list[str]:
 
 def test_an_allocation_grows_and_shrinks_in_place(subject: Subject) -> None:
     small = subject.allocation()
-    extra = Network(name="storage", cidr="10.250.0.0/24", vlan=subject.vlan + 1)
+    extra = subject.network("storage", "10.250.0.0/24", 1)
     large = replace(subject.allocation(public=True), networks=(*small.networks, extra))
     subject.allocate(small)
     subject.allocate(large)
@@ -208,17 +215,37 @@ def test_an_allocation_grows_and_shrinks_in_place(subject: Subject) -> None:
     assert subject.public not in taken(subject, "addresses")
 
 
+@needs("vlans")
 def test_a_refused_growth_keeps_the_allocation(subject: Subject) -> None:
     other = subject.other()
     other.allocate(other.allocation("rival", offset=1))
     small = subject.allocation()
     subject.allocate(small)
     before = subject.observed()
-    extra = Network(name="storage", cidr="10.250.0.0/24", vlan=subject.vlan + 1)
+    extra = subject.network("storage", "10.250.0.0/24", 1)
     with pytest.raises(SiteConflictError):
         subject.allocate(replace(small, networks=(*small.networks, extra)))
     assert subject.observed() == before
     other.clean_all()
+
+
+@needs("translated")
+def test_a_translated_address_needs_no_interface(subject: Subject) -> None:
+    wanted = subject.allocation(public=True)
+    subject.allocate(wanted)
+    subject.stage()
+    node, before = subject.node(), {quota.kind: quota.used for quota in subject.provider.inventory().quotas}
+    private = node.nics[0]
+    address = subject.public or ""
+    translated = Nic(network="public", mac=private.mac, address=address, prefix=TRANSLATED_PREFIX, translated=True)
+    request = subject.boot_request(replace(node, nics=(private, translated)))
+    outputs = dict(subject.provider.boot(replace(request, allocation=wanted)))
+    assert "mac:public" not in outputs
+    assert "address:public" not in outputs
+    (seen,) = subject.observed().nodes
+    assert [each.network for each in seen.interfaces if each.network == "public"] == []
+    used = {quota.kind: quota.used for quota in subject.provider.inventory().quotas}
+    assert used.get("ports", 1) - before.get("ports", 0) == 1
 
 
 # stage

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.resources import Allocation, Node, Outputs, PublicGrant
+from pragmaspec.resources import Allocation, Node, Outputs
 from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
 
@@ -14,9 +14,7 @@ def boot_values(subject: Subject, node: Node, generation: int = 0) -> dict[str, 
 
 def with_public_grant(subject: Subject, cluster: str = "hello", *, offset: int = 0) -> Allocation:
     """Return an allocation with a public address of the site's choice."""
-    wanted = subject.allocation(cluster, offset=offset)
-    grant = PublicGrant(node=f"{cluster}-frontend", address="", prefix=24, network=subject.public_network)
-    return replace(wanted, public=(grant,))
+    return replace(subject.allocation(cluster, offset=offset), public=(subject.grant(cluster, ""),))
 
 
 def public_values(outputs: Outputs) -> dict[str, str]:

@@ -33,6 +33,8 @@ SITE_FEATURES: Mapping[str, str] = {
     "late_public": "its site chooses public addresses",
     "few_instances": "its quota of instances has at most 8 left",
     "user_data": "its nodes are told by user-data of a limited size, instead of seeds",
+    "vlans": "its networks have VLAN numbers",
+    "translated": "its site translates public addresses to private interfaces",
 }
 """Features of a site beside the abilities of its provider, each with its condition."""
 
@@ -81,6 +83,8 @@ def features_of(subject: Subject) -> set[str]:
         "processors": inventory.processors is not None,
         "few_instances": few,
         "user_data": subject.site.delivery.limit is not None,
+        "vlans": subject.site.networking.vlans,
+        "translated": subject.site.networking.translated,
         **{f"late_{value}": value in subject.site.late_values for value in ("macs", "private", "public")},
     }
     abilities = {name for name in Abilities.__dataclass_fields__ if getattr(provider.abilities, name) is not None}

@@ -11,6 +11,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.allocation.allocator import TRANSLATED_PREFIX, connected_network
 from pragmaspec.planning.allocation.flavors import flavor_order
 from pragmaspec.planning.observed import HostDevice, Inventory, Observations
 from pragmaspec.plugins import find_plugin
@@ -42,7 +43,7 @@ class Subject:
     image: StagedImage
     files: ImageFiles
     vlan: int
-    """The first of ten VLANs that are free."""
+    """The first of ten VLANs that are free; at a site without VLANs only the ranges of networks depend on it."""
     public: str | None
     """A public address that is free; None for a site that has none."""
     lineage: str = field(default_factory=lambda: str(uuid4()))
@@ -61,7 +62,7 @@ class Subject:
     def at(cls, site: Site, directory: Path, *, vlan: int = 20, public: str | None = None, rounds: int = 3) -> Self:
         """Return a stack at ``site`` with a small image, whose file is in ``directory``."""
         if isinstance(site, ExternalSite):
-            site = replace(site, declared_delivery=find_plugin(site.plugin).description.delivery)
+            site = _with_declarations(site)
         return cls(site, open_provider(site), *small_image(directory, site.name), vlan, public, rounds=rounds)
 
     def __post_init__(self) -> None:
@@ -89,13 +90,26 @@ class Subject:
 
     def allocation(self, cluster: str = "hello", *, offset: int = 0, public: bool = False) -> Allocation:
         """Return an allocation with one private network, whose VLAN is ``offset`` after the first."""
-        vlan = self.vlan + offset
-        granted = PublicGrant(node=f"{cluster}-frontend", address=self.public or "", prefix=24, network=self.public_network)
         return Allocation(
             site=self.site.name,
             cluster=cluster,
-            networks=(Network(name="private", cidr=f"10.{vlan % 200 + 40}.0.0/16", vlan=vlan),),
-            public=(granted,) if public and self.public else (),
+            networks=(self.network("private", f"10.{(self.vlan + offset) % 200 + 40}.0.0/16", offset),),
+            public=(self.grant(cluster, self.public),) if public and self.public else (),
+        )
+
+    def network(self, name: str, cidr: str, offset: int) -> Network:
+        """Return a network as the site connects it; its VLAN, if it has one, is ``offset`` after the first."""
+        return connected_network(Network(name=name, cidr=cidr, vlan=self.vlan + offset), self.site.networking)
+
+    def grant(self, cluster: str, address: str) -> PublicGrant:
+        """Return the grant of a public address to the frontend of ``cluster``; empty: one of the site's choice."""
+        translated = self.site.networking.translated
+        return PublicGrant(
+            node=f"{cluster}-frontend",
+            address=address,
+            prefix=TRANSLATED_PREFIX if translated else 24,
+            network=self.public_network,
+            translated=translated,
         )
 
     @property
@@ -227,6 +241,18 @@ class Subject:
             self.provider.clean(self.image, self.mark(self.image))
 
 
+def _with_declarations(site: ExternalSite) -> ExternalSite:
+    """Return ``site`` with the values of its provider's description for those that it does not declare itself."""
+    description = find_plugin(site.plugin).description
+    plain = ExternalSite(name="", plugin="")
+    return replace(
+        site,
+        late=site.late or description.late_values,
+        declared_delivery=description.delivery if site.declared_delivery == plain.delivery else site.declared_delivery,
+        declared_networking=description.networking if site.networking == plain.networking else site.networking,
+    )
+
+
 def free_devices(inventory: Inventory) -> list[HostDevice]:
     """Return the devices of hosts that a new machine can have."""
     used = {use.value for use in inventory.device_uses}
@@ -240,6 +266,7 @@ def comparable(subject: Subject) -> tuple[object, ...]:
     return (
         sorted(taken.value for taken in inventory.addresses if taken.value == subject.public),
         sorted(taken.value for taken in inventory.vlans if int(taken.value) in ours),
+        sorted(taken.value for taken in inventory.cidrs if taken.lineage in subject.stacks),
         sorted(inventory.images),
         sorted(use.value for use in inventory.device_uses if use.lineage in subject.stacks),
         sorted(volume.value for volume in inventory.volumes if volume.lineage in subject.stacks),

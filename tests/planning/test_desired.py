@@ -92,7 +92,7 @@ def test_nodes_are_frontend_first_with_their_spec_lines() -> None:
     assert [each.where for each in found] == [line(11), line(12), line(12), line(12)]
 
 
-def test_network_without_vlan_or_bridge_has_no_segment() -> None:
+def test_segment_of_a_network_without_vlan_or_bridge_is_its_name() -> None:
     asked = cluster(computes=0)
     allocation = next(each.resource for each in planned(wanted(asked)).actions if each.verb == "allocate")
     plain = replace(
@@ -101,7 +101,7 @@ def test_network_without_vlan_or_bridge_has_no_segment() -> None:
         public=(replace(allocation.public[0], network=None),),
     )
     (frontend,) = desired_nodes(wanted(asked), asked, plain, running=True, recorded=RecordedCluster(LINEAGE))
-    assert [nic.segment for nic in frontend.resource.nics] == ["", ""]
+    assert [nic.segment for nic in frontend.resource.nics] == ["network private", ""]
 
 
 def test_images_are_staged_once_per_site_that_boots_them() -> None:

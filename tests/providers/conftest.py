@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 from uuid import uuid4
 
 import pytest
 
+from pragmaspec.networking import Networking
 from pragmaspec.site import Flavor, IdentityKind, LibvirtSite, PublicNetwork, QuotaKind, SimulatedHost, SimulatedSite
 from pragmaspec.testing.selection import has
 from pragmaspec.testing.subject import Subject, left_as_found, small_image
@@ -19,6 +20,19 @@ OWN = os.getpid() % 10
 """Separates concurrent runs of these tests at one hypervisor."""
 NAME = f"pragmaspec-contract-{OWN}"
 NETWORK = f"192.168.{151 + OWN}"
+
+
+_CLOUD: dict[str, Any] = {
+    "host": SimulatedHost(visible=False),
+    "flavors": (
+        Flavor(name="m1.small", cpus=1, memory_mib=128),
+        Flavor(name="m1.medium", cpus=2, memory_mib=256),
+        Flavor(name="m1.large", cpus=8, memory_mib=4096, disk_bytes=2**30),
+    ),
+    "quotas": (("instances", 4), ("cores", 40), *((kind, 2**40) for kind in get_args(QuotaKind)[2:])),
+    "user_data_limit": 16 * 2**10,
+}
+"""Options of sites with flavors, quotas, a host that they do not report, and user-data instead of seeds."""
 
 
 def simulated_memory(request: pytest.FixtureRequest, directory: Path) -> Subject:
@@ -48,17 +62,34 @@ def _simulated_identity(kind: IdentityKind, directory: Path) -> Subject:
 
 def simulated_cloud(request: pytest.FixtureRequest, directory: Path) -> Subject:
     """A site with flavors, quotas, a host that it does not report, and user-data instead of seeds."""
+    site = SimulatedSite(name=f"cloud-{uuid4()}", file=":memory:", **_CLOUD)
+    return Subject.at(site, directory, public="192.0.2.10")
+
+
+def simulated_routed(request: pytest.FixtureRequest, directory: Path) -> Subject:
+    """A site like an OpenStack cloud with floating addresses: without VLANs, with routers that translate public addresses."""
     site = SimulatedSite(
-        name=f"cloud-{uuid4()}",
+        name=f"routed-{uuid4()}",
         file=":memory:",
-        host=SimulatedHost(visible=False),
-        flavors=(
-            Flavor(name="m1.small", cpus=1, memory_mib=128),
-            Flavor(name="m1.medium", cpus=2, memory_mib=256),
-            Flavor(name="m1.large", cpus=8, memory_mib=4096, disk_bytes=2**30),
-        ),
-        quotas=(("instances", 4), ("cores", 40), *((kind, 2**40) for kind in get_args(QuotaKind)[2:])),
-        user_data_limit=16 * 2**10,
+        identity="tag",
+        window_s=60,
+        late=("public",),
+        connects=Networking(vlans=False, router=True, translated=True, dhcp=True, frontend_offset=4),
+        **_CLOUD,
+    )
+    return Subject.at(site, directory, public="192.0.2.10")
+
+
+def simulated_translated(request: pytest.FixtureRequest, directory: Path) -> Subject:
+    """A site like EC2: the frontend is the gateway, with a translated address."""
+    site = SimulatedSite(
+        name=f"translated-{uuid4()}",
+        file=":memory:",
+        identity="token",
+        window_s=60,
+        late=("macs", "public"),
+        connects=Networking(vlans=False, translated=True, dhcp=True, frontend_offset=4),
+        **_CLOUD,
     )
     return Subject.at(site, directory, public="192.0.2.10")
 
@@ -90,12 +121,13 @@ def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
     return Subject.at(site, directory, vlan=3900 + 10 * OWN, public=f"{NETWORK}.10")
 
 
-SIMULATED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "processors",
-             "public", "site_images", "volume_storage")  # fmt: skip
+BASIC = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "image_listing", "processors",
+         "public", "site_images", "volume_storage")  # fmt: skip
+SIMULATED = (*BASIC, "vlans")
 CLOUD = ("few_instances", "flavors", "quotas", "user_data")
 LATE = ("late_macs", "late_private")
 LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "paused_boot", "peer_images", "processors",
-           "public", "site_images", "storage_refresh", "volume_storage")  # fmt: skip
+           "public", "site_images", "storage_refresh", "vlans", "volume_storage")  # fmt: skip
 
 
 @pytest.fixture(
@@ -105,6 +137,12 @@ LIBVIRT = ("autostart", "boot_check", "ident", "image_listing", "network_use", "
         pytest.param(simulated_token, id="simulated-token", marks=has("token", *SIMULATED)),
         pytest.param(simulated_tag, id="simulated-tag", marks=has("tag", *SIMULATED)),
         pytest.param(simulated_cloud, id="simulated-cloud", marks=has("ident", *CLOUD, *SIMULATED)),
+        pytest.param(simulated_routed, id="simulated-routed", marks=has("tag", "late_public", "translated", *CLOUD, *BASIC)),
+        pytest.param(
+            simulated_translated,
+            id="simulated-translated",
+            marks=has("token", "late_macs", "late_public", "translated", *CLOUD, *BASIC),
+        ),
         pytest.param(simulated_late, id="simulated-late", marks=has("ident", "late_public", *LATE, *SIMULATED)),
         pytest.param(simulated_late_tag, id="simulated-late-tag", marks=has("tag", *LATE, *SIMULATED)),
         pytest.param(libvirt_system, id="libvirt-system", marks=[pytest.mark.hypervisor, has("faithful", *LIBVIRT)]),

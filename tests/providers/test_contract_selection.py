@@ -26,7 +26,7 @@ def new_subject(tmp_path):
     return Subject.at(SimulatedSite(name="lab", file=str(tmp_path / "site.jsonl")), tmp_path)
 """
 DECLARED = ("autostart", "boot_check", "duplicate_removal", "faithful", "guest_simulation", "ident", "image_listing",
-            "processors", "site_images", "volume_storage")  # fmt: skip
+            "processors", "site_images", "vlans", "volume_storage")  # fmt: skip
 
 
 def run_pytest(directory: Path, *options: str) -> tuple[int, str]:
@@ -92,7 +92,7 @@ def test_every_test_of_the_contract_is_taken_by_a_subject() -> None:
     _, output = run_pytest(ROOT, "--collect-only", "--contract-table", "tests/providers/test_contract.py")
     left_out = re.findall(r"^    (test_[^\[]+)\S* needs", output, re.MULTILINE)
     subjects = len(re.findall(r"^\S+: \d+ of \d+ tests", output, re.MULTILINE))
-    assert subjects == 9
+    assert subjects == 11
     assert [name for name in {*left_out} if left_out.count(name) >= subjects] == []
 
 

@@ -38,6 +38,7 @@ NOT_IN_A_SCHEMA = {
     "user-data-files",
     "user-data-schema",
     "user-data-too-large",
+    "networking-sites-file",
     "moved-circle",
     "moved-still-there",
     "moved-to-nothing",

@@ -12,7 +12,7 @@ from pragmaspec.testing.contract import *  # noqa: F403 - the tests of the contr
 from pragmaspec.testing.selection import has
 from pragmaspec.testing.subject import Subject
 
-pytestmark = has("boot_check", "faithful", "ident", "public", "user_data")
+pytestmark = has("boot_check", "faithful", "ident", "public", "user_data", "vlans")
 
 
 @pytest.fixture

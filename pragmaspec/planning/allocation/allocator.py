@@ -38,13 +38,23 @@ def node_name(cluster: str, group: str, index: int) -> str:
     return f"{cluster}-frontend" if group == "frontend" else f"{cluster}-{group}-{index}"
 
 
+def connected_network(network: Network, networking: Networking) -> Network:
+    """Return ``network`` as a site with this networking connects it, except that a missing VLAN stays missing."""
+    if network.name != "private" and network.bridge is not None and network.vlan is None:
+        return network
+    first = IPv4Network(network.cidr, strict=False).network_address + 1
+    gateway = str(first) if networking.router and network.name == "private" else None
+    return replace(network, vlan=network.vlan if networking.vlans else None, gateway=gateway, dhcp=networking.dhcp)
+
+
 def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
     """True if ``recorded`` grants all that ``wanted`` asks for, so that the pools are not needed."""
     private, networking = recorded.private, site.networking
     return (
         wanted.cidr in (None, private.cidr)
         and wanted.vlan in (None, private.vlan)
-        and private == _connected(private, networking)
+        and private == connected_network(private, networking)
+        and _has_vlan(private, networking)
         and {network.name for network in recorded.networks[1:]} == {network.name for network in wanted.networks}
         and all(_extra_satisfied(recorded, network, networking) for network in wanted.networks)
         and _public_satisfied(recorded, wanted, site)
@@ -112,7 +122,7 @@ class Allocator:
 
     def _private(self, wanted: WantedCluster, recorded: Allocation | None) -> Network:
         before = recorded.private if recorded else None
-        keeps = before is not None and wanted.vlan in (None, before.vlan)
+        keeps = before is not None and wanted.vlan in (None, before.vlan) and _has_vlan(before, self._site.networking)
         vlan = before.vlan if before and keeps else self._vlan(wanted, wanted.vlan, wanted.where)
         cidr = before.cidr if before and keeps and wanted.cidr is None else wanted.cidr or self._cidr(wanted, vlan)
         if before is None or before.cidr != cidr:
@@ -121,7 +131,7 @@ class Allocator:
         bridge = self._bridge(vlan)
         self._refuse_absent_bridge(bridge, before, wanted.where)
         found = Network(name="private", cidr=cidr, vlan=vlan, bridge=bridge, mtu=wanted.mtu)
-        return _connected(found, self._site.networking)
+        return connected_network(found, self._site.networking)
 
     def _extra(self, wanted: WantedCluster, network: WantedNetwork, recorded: Allocation | None) -> Network:
         before = next((each for each in recorded.networks[1:] if each.name == network.name), None) if recorded else None
@@ -135,7 +145,7 @@ class Allocator:
             bridge = self._bridge(vlan)
         self._refuse_absent_bridge(bridge, before, where)
         found = Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=bridge, mtu=network.mtu)
-        return _connected(found, self._site.networking)
+        return connected_network(found, self._site.networking)
 
     def _bridge(self, vlan: int | None) -> str | None:
         pattern = getattr(self._site, "bridge", None)
@@ -266,13 +276,9 @@ def _address(site: Site, wanted: WantedCluster) -> str:
     return f"{site.name}/{wanted.name}/allocation"
 
 
-def _connected(network: Network, networking: Networking) -> Network:
-    """Return ``network`` as a site with this networking connects it. A missing VLAN is not added."""
-    if network.name != "private" and network.bridge is not None and network.vlan is None:
-        return network
-    first = IPv4Network(network.cidr, strict=False).network_address + 1
-    gateway = str(first) if networking.router and network.name == "private" else None
-    return replace(network, vlan=network.vlan if networking.vlans else None, gateway=gateway, dhcp=networking.dhcp)
+def _has_vlan(network: Network, networking: Networking) -> bool:
+    """True unless ``network`` lacks the VLAN number that those of the site have."""
+    return network.vlan is not None or not networking.vlans
 
 
 def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork, networking: Networking) -> bool:
@@ -280,8 +286,8 @@ def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork, networking: Ne
         network.name == wanted.name
         and network.cidr == wanted.cidr
         and network.mtu == wanted.mtu
-        and network == _connected(network, networking)
-        and (network.bridge == wanted.bridge if wanted.bridge else networking.vlans == (network.vlan is not None))
+        and network == connected_network(network, networking)
+        and (network.bridge == wanted.bridge if wanted.bridge else _has_vlan(network, networking))
         for network in recorded.networks[1:]
     )
 

@@ -31,7 +31,7 @@ Member = tuple[str, int]
 
 def has_frontend_address(cidr: str, frontend_offset: int) -> bool:
     """True if a network has an address at the frontend's offset."""
-    return frontend_offset <= IPv4Network(cidr, strict=False).num_addresses - _EDGES
+    return frontend_offset <= max(1, IPv4Network(cidr, strict=False).num_addresses - _EDGES)
 
 
 def node_capacity(cidr: str) -> int:

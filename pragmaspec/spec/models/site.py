@@ -15,6 +15,7 @@ from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, mem
 from pragmaspec.spec.fields.url import path_field
 from pragmaspec.spec.models.base import Model, OneOrMore
 from pragmaspec.spec.value_errors import PartError, part_errors, value_error
+from pragmaspec.typing import override
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
@@ -525,6 +526,20 @@ class SimulatedSiteModel(SiteOptions):
         description="How the site connects the nodes of a cluster.",
         examples=[{"vlans": False, "router": True, "translated": True}],
     )
+
+    @override
+    def networking(self, declared: Networking) -> Networking:
+        """Return how this site connects the nodes of a cluster."""
+        asked = self.connects
+        found = Networking(
+            vlans=asked.vlans,
+            router=asked.router,
+            translated=asked.translated,
+            dhcp=asked.dhcp,
+            frontend_offset=asked.frontend_offset or (2 if asked.router else 1),
+        )
+        # msgspec omits a default from the state only if it is the identical object.
+        return declared if found == declared else found
 
 
 SiteModel = Annotated[LibvirtSiteModel | SimulatedSiteModel, Field(discriminator="provider")]

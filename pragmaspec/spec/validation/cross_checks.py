@@ -1,7 +1,8 @@
 """Checks across models: references between them, and conflicts between clusters and with their site."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
+from pragmaspec.networking import Networking
 from pragmaspec.spec.fields.addresses import ranges_contain
 from pragmaspec.spec.findings import Finding, listed
 from pragmaspec.spec.models.cluster import ClusterModel, ReadinessModel, SiteOptions, SpecModel
@@ -11,6 +12,7 @@ from pragmaspec.spec.validation.disk_checks import disk_findings, volume_finding
 from pragmaspec.spec.validation.group_checks import ambiguous_name_findings, group_findings
 from pragmaspec.spec.validation.image_checks import image_site_findings, misspelt_site_findings
 from pragmaspec.spec.validation.network_checks import network_findings
+from pragmaspec.spec.validation.site_network_checks import site_network_findings
 from pragmaspec.spec.validation.user_checks import user_findings
 from pragmaspec.spec.yaml.tree import TreePath
 from pragmaspec.text import did_you_mean
@@ -19,8 +21,13 @@ ANY_SITE = ("sites", "*")
 """The path of sites that are unknown because a sites file cannot be read."""
 
 
-def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[str]) -> tuple[Finding, ...]:
-    """Return the findings in ``spec``; ``images`` and ``sites`` are all defined names, also of invalid entries."""
+def cross_findings(
+    spec: SpecModel, images: Collection[str], sites: Collection[str], networking: Mapping[str, Networking]
+) -> tuple[Finding, ...]:
+    """Return the findings in ``spec``; ``images`` and ``sites`` are all defined names, also of invalid entries.
+
+    ``networking``: of the valid sites, by name.
+    """
     found: list[Finding] = []
     for name, cluster in spec.clusters.items():
         at = ("clusters", name)
@@ -34,8 +41,9 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         found += _unreachable(at, cluster)
         found += _settings_without_cloud_init(at, cluster, spec)
         if cluster.site in spec.sites:
-            found += _outside_pools(at, cluster, spec.sites[cluster.site])
+            found += _outside_pools(at, cluster, spec.sites[cluster.site], has_vlans=networking[cluster.site].vlans)
     found += misspelt_site_findings(spec, sites)
+    found += site_network_findings(spec, networking)
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
     found += _claimed_twice(spec, ("private", "vlan"), "VLAN", _named_vlan)
     found += ambiguous_name_findings(spec)
@@ -123,8 +131,8 @@ def _settings_without_cloud_init(at: TreePath, cluster: ClusterModel, spec: Spec
             yield Finding(path, "cloud-init required", detail, about=(("images", name, "guest"),))
 
 
-def _outside_pools(at: TreePath, cluster: ClusterModel, site: SiteOptions) -> Iterator[Finding]:
-    vlan, address = _named_vlan(cluster), _named_address(cluster)
+def _outside_pools(at: TreePath, cluster: ClusterModel, site: SiteOptions, *, has_vlans: bool) -> Iterator[Finding]:
+    vlan, address = _named_vlan(cluster) if has_vlans else None, _named_address(cluster)
     if vlan is not None and not any(first <= vlan <= last for first, last in site.vlans):
         ranges = listed(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)
         detail = f"Site `{cluster.site}` has the VLANs {ranges}. Write one of them, or remove the key for the next free one."
