@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pragmaspec.networking import Networking
 from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.planning.late.members import LATER
 from pragmaspec.planning.request import PlanRequest
@@ -19,6 +20,11 @@ from tests.planning.builders import EMPTY, GIB, ROOMY, applied, cluster, image, 
 SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))
 CLOUDS = (SimulatedSite(name="lab", late=("macs", "private", "public")), SimulatedSite(name="tokyo", late=("public",)))
 """The same sites, which choose MACs and addresses, or only public ones."""
+WITHOUT_VLANS = (
+    SimulatedSite(name="lab", connects=Networking(vlans=False, router=True, translated=True, dhcp=True, frontend_offset=4)),
+    SimulatedSite(name="tokyo", connects=Networking(vlans=False, translated=True, dhcp=True, frontend_offset=4), late=("macs",)),
+)
+"""The same sites as clouds that translate public addresses, with and without routers."""
 NAMES = ("alpha", "beta", "gamma", "delta")
 IMAGES = ("debian-12", "debian-13")
 VLANS = {name: 100 + index for index, name in enumerate(NAMES)}
@@ -92,6 +98,10 @@ def states(draw: Callable[..., object], sites: tuple[Site, ...] = SITES) -> Stat
     return state.with_records(replace(record, status=draw(st.sampled_from(("pending", "degraded")))) for record in broken)
 
 
+def without_vlans(spec: Wanted) -> Wanted:
+    return replace(spec, clusters=tuple(replace(each, vlan=None) for each in spec.clusters))
+
+
 def with_host_parts(spec: Wanted) -> Wanted:
     """Return ``spec`` with devices for the group gpu, and pinned CPUs for every set of nodes with two of them."""
 
@@ -119,6 +129,21 @@ def test_after_an_apply_the_next_plan_is_empty(spec: Wanted, state: State) -> No
     assert (again.actions, again.drift) == ((), ())
     wanted_running = {each.name for each in spec.clusters if each.running}
     assert {node.cluster for node in after.nodes() if node.running} == wanted_running
+
+
+@laws
+@given(specs(WITHOUT_VLANS).map(without_vlans), specs(WITHOUT_VLANS).map(without_vlans))
+def test_at_sites_without_vlans_the_next_plan_is_empty_too(before: Wanted, spec: Wanted) -> None:
+    state = applied(planned(before), EMPTY)
+    after = applied(planned(spec, state), state)
+    again = planned(spec, after)
+    assert (again.actions, again.drift) == ((), ())
+    for node in after.nodes():
+        addresses = [nic.address for nic in node.interfaces]
+        assert len(set(addresses)) == len(addresses)
+        assert [nic.mac for nic in node.nics if nic.translated] in ([], [node.nics[0].mac])
+        gateways = {nic.gateway for nic in node.nics if nic.gateway} - set(addresses)
+        assert node.site == "tokyo" or len(gateways) == 1, "the router"
 
 
 @laws

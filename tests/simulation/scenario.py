@@ -13,7 +13,7 @@ from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.networking import LateValue
+from pragmaspec.networking import HYPERVISOR_NETWORKING, LateValue, Networking
 from pragmaspec.planning.allocation.device_requests import device_addresses
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
@@ -55,12 +55,21 @@ FLAVORS = (
 QUOTAS = (("instances", 1000), ("cores", 4000), ("networks", 100), ("addresses", 100))
 """Never short: the simulation checks that their use is counted rightly."""
 
-USER_DATA_LIMIT = 2400
-"""Too small for all that a frontend needs, large enough for its essential part."""
+USER_DATA_LIMIT, ROUTED_USER_DATA_LIMIT = 2400, 1300
+"""Too small for all that a frontend needs, large enough for its essential part; with a router, that has no rules of a gateway."""
 
 LATE: tuple[tuple[LateValue, ...], ...] = ((), (), ("macs", "private", "public"), (), ("public",), ("macs",), ("macs", "private"))
 """The values that the site chooses, by seed."""
 
+
+NETWORKING = (
+    HYPERVISOR_NETWORKING,
+    HYPERVISOR_NETWORKING,
+    Networking(vlans=False, router=True, translated=True, frontend_offset=4),
+    HYPERVISOR_NETWORKING,
+    Networking(vlans=False, translated=True, dhcp=True, frontend_offset=4),
+)
+"""How the sites connect nodes, by seed."""
 
 DEVICES = (("gpu", 60), ("nic", 60))
 """Never short, although those that a plan releases are free for the next one only."""
@@ -144,6 +153,7 @@ class Scenario:
         self._volumes: dict[tuple[str, str, int], int] = {}
         """Sizes of the volumes that have been seen: none is ever removed."""
         host_parts = seed % 4 == 2  # devices and pinned CPUs, at sites without flavors
+        connects = NETWORKING[seed % len(NETWORKING)]
         names = ("lab",) if random.random() < 0.8 else ("hall", "lab")
         self.sites = tuple(
             SimulatedSite(
@@ -155,8 +165,9 @@ class Scenario:
                 public=PublicNetwork(network="public", addresses=("192.0.2.10-192.0.2.60",)),
                 flavors=FLAVORS if seed % 4 == 1 else None,
                 quotas=QUOTAS,
-                user_data_limit=USER_DATA_LIMIT if seed % 16 == 5 else None,
+                user_data_limit=(ROUTED_USER_DATA_LIMIT if connects.router else USER_DATA_LIMIT) if seed % 16 == 5 else None,
                 late=LATE[seed % len(LATE)],
+                connects=connects,
                 devices=DEVICES if host_parts else (),
                 host=SimulatedHost(threads=2, cells=4) if host_parts else SimulatedHost(),
             )
@@ -333,7 +344,8 @@ class Scenario:
         late, there = self.sites[0].late, {each.network: each for each in machine.interfaces}
         for nic in node.nics if node.running else ():
             wrong = not (nic.mac and nic.address)
-            wrong |= "macs" in late and nic.mac != there[nic.network].mac
+            interface = "private" if nic.translated else nic.network
+            wrong |= "macs" in late and nic.mac != there[interface].mac
             wrong |= "private" in late and nic.network != "public" and nic.address != there[nic.network].address
             if wrong:
                 raise InvariantError(f"{node} has the interfaces {machine.interfaces}")
