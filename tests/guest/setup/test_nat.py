@@ -32,3 +32,20 @@ def test_the_script_fails_if_the_interface_is_missing(cluster: GuestCluster) -> 
     done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no interface has the MAC address" in done.stderr
+
+
+def test_with_one_interface_the_script_masquerades_only_what_leaves_the_private_network(cluster: GuestCluster) -> None:
+    private = cluster.frontend.nics[0]
+    public = replace(cluster.frontend.nics[1], mac=private.mac, prefix=32, gateway=None, translated=True)
+    script = nat_script(replace(cluster.frontend, nics=(private, public)), cluster) or ""
+    assert "public_mac=52:54:00:ff:00:00\n" in script
+    assert 'ip saddr $private ip daddr != $private oifname "$public" masquerade\n' in script
+    assert "ip saddr != $private ip daddr $private drop\n" in script
+    assert "/send_redirects" in script
+    assert "iifname" not in script
+    assert "@" not in script
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+
+
+def test_with_two_interfaces_redirects_stay_as_they_are(cluster: GuestCluster) -> None:
+    assert "send_redirects" not in (nat_script(cluster.frontend, cluster) or "send_redirects")

@@ -88,3 +88,26 @@ def test_an_unfinished_public_address_is_chosen_by_the_plan_once_the_site_does_n
     now = wanted(cluster(site="cloud"), sites=(SimulatedSite(name="cloud", late=("macs", "private")),))
     plan = planned(now, before)
     assert plan.actions[0].resource.public[0].address == "192.168.122.10"
+
+
+TRANSLATED = Nic(network="public", mac="", address="", prefix=32, translated=True)
+
+
+def test_a_translated_address_has_the_mac_of_the_private_interface() -> None:
+    node = replace(FRONTEND, nics=(FRONTEND.nics[0], TRANSLATED))
+    assert unknown_values(node) == ("mac:private", "address:private", "address:public")
+    named = with_values(node, (("address:private", "10.20.0.7"), ("mac:private", "fa:16:3e:00:00:01")))
+    assert [nic.mac for nic in named.nics] == ["fa:16:3e:00:00:01"] * 2
+    assert named.interfaces == named.nics[:1]
+
+
+def test_a_moved_private_interface_moves_its_translated_address() -> None:
+    nics = (replace(FRONTEND.nics[0], mac="fa:16:3e:00:00:01", address="10.20.0.7"), replace(TRANSLATED, mac="fa:16:3e:00:00:01"))
+    node = replace(FRONTEND, nics=nics)
+    seen = (
+        ObservedInterface(network="private", mac="fa:16:3e:00:00:02"),
+        ObservedInterface(network="public", address="203.0.113.9"),
+    )
+    assert moved_interfaces(node, seen) == ("has the MAC fa:16:3e:00:00:02 in private, recorded fa:16:3e:00:00:01",)
+    assert [nic.mac for nic in with_interfaces(node, seen[:1]).nics] == ["fa:16:3e:00:00:02"] * 2
+    assert [nic.mac for nic in without_interfaces(node, seen[:1]).nics] == ["", ""]
