@@ -215,7 +215,8 @@ firewall_driver = iptables
 END
 cat >etc/linuxbridge_agent.ini <<END
 [linux_bridge]
-bridge_mappings = public:br-ex,campus:br-campus
+bridge_mappings = public:br-ex
+physical_interface_mappings = campus:up-campus
 [vxlan]
 enable_vxlan = true
 local_ip = $API

@@ -1,16 +1,12 @@
-# Sourced by init.sh: bridges of this network namespace, each with an uplink to the machine outside. Nothing is forwarded.
+# Sourced by init.sh: both networks of this network namespace, each with an uplink to the machine outside. Nothing is forwarded.
 ip link set lo up
 echo 0 >/proc/sys/net/ipv4/ip_forward
-while read -r bridge uplink address; do
-    ip link add "$bridge" type bridge
-    ip link set "$uplink" master "$bridge"
-    ip link set "$uplink" up
-    ip address add "$address/24" dev "$bridge"
-    ip link set "$bridge" up
-done <<BRIDGES
-br-ex up-ex $API
-br-campus up-campus $CAMPUS_NET.1
-BRIDGES
+ip link add br-ex type bridge
+ip link set up-ex master br-ex
+ip address add "$API/24" dev br-ex
+# nova plugs servers into a bridge that it names after their network. neutron's agent moves the uplink and its address there.
+ip address add "$CAMPUS_NET.1/24" dev up-campus
+for interface in up-ex up-campus br-ex; do ip link set "$interface" up; done
 
 # ebtables over nf_tables cannot delete a rule with --among-src. neutron's agent does that whenever a port is set up again (stop and
 # start, reboot, resize), and after the error it begins again for ever, so that no later port becomes active. The rule that remains
