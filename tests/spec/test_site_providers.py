@@ -7,8 +7,10 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
+from pragmaspec.delivery import Delivery
 from pragmaspec.errors import SpecError
 from pragmaspec.frozen import Frozen
+from pragmaspec.networking import Networking
 from pragmaspec.planning.expand import expand
 from pragmaspec.site import ExternalSite, Site
 from pragmaspec.spec.json_schema import schema_text, sites_schema_text
@@ -64,6 +66,55 @@ def test_a_site_becomes_a_plain_value(packages: Path) -> None:
 def test_late_effects_are_declared_by_the_description(packages: Path) -> None:
     install(packages, description=DESCRIPTION.replace("api=1", "api=1, completes_late=True"))
     assert expand(loaded(packages), {}).sites[0].completes_late
+
+
+BY_OPTIONS = OPTIONS.replace(
+    "def plain_options",
+    """def networking(self, declared):
+            from msgspec.structs import replace
+            return replace(declared, router=True, frontend_offset=self.slots)
+
+        def delivery(self, declared):
+            from msgspec.structs import replace
+            return replace(declared, files=False)
+
+        def late_values(self, declared):
+            return (*declared, "public")
+
+        def plain_options""",
+)
+CLOUD = DESCRIPTION.replace("import ProviderDescription", "import Networking, ProviderDescription").replace(
+    "api=1", 'api=1, networking=Networking(vlans=False), late_values=("macs",)'
+)
+
+
+def test_declarations_are_those_of_the_description_unless_the_options_change_them(packages: Path) -> None:
+    install(packages, description=CLOUD)
+    text = SPEC.replace("    vlans: 20-29\n", "")
+    (site,) = expand(loaded(packages, text), {}).sites
+    assert (site.networking, site.vlans, site.late_values) == (Networking(vlans=False), (), ("macs",))
+    assert site.delivery == Delivery(seed=True, files=True)
+
+
+def test_the_options_can_change_declarations(packages: Path) -> None:
+    install(packages, description=CLOUD, options=BY_OPTIONS)
+    (site,) = expand(loaded(packages, SPEC.replace("    vlans: 20-29\n", "")), {}).sites
+    assert site.networking == Networking(vlans=False, router=True, frontend_offset=4)
+    assert (site.delivery, site.late_values) == (Delivery(seed=True), ("macs", "public"))
+
+
+def test_vlans_of_a_site_without_them_have_a_position(packages: Path) -> None:
+    install(packages, description=CLOUD)
+    found = problems(packages, SPEC)
+    assert [(summary, position) for summary, position, _ in found] == [("No VLAN numbers at the site", "5:12")]
+
+
+def test_declarations_that_cannot_be_made_are_reported(packages: Path) -> None:
+    install(packages, options=BY_OPTIONS)
+    text = SPEC.replace("    vlans: 20-29\n", "    slots: 1\n")
+    found = loaded(packages, text)
+    with pytest.raises(SpecError, match=r"cluster.yaml:3:15: Provider cannot be used: .* frontend_offset must be 2 to 9, is 1"):
+        expand(found, {})
 
 
 def test_options_that_are_no_json_are_reported(packages: Path) -> None:

@@ -152,3 +152,15 @@ def test_a_refused_allocation_keeps_only_the_granted_part():
 def test_an_allocation_with_another_vlan_keeps_nothing():
     assert granted_part(HELD, None) is None
     assert granted_part(HELD, replace(GRANTED, vlans=(("private", 23),))) is None
+
+
+def test_of_networks_without_vlans_those_stay_that_the_site_reports():
+    private, lan = (
+        replace(each, vlan=None) for each in (ALLOCATION.private, Network(name="lan", cidr="10.31.0.0/24", bridge="br0"))
+    )
+    storage = Network(name="storage", cidr="10.30.0.0/24")
+    held = replace(HELD, resource=replace(ALLOCATION, networks=(private, storage, lan)))
+    there = replace(GRANTED, vlans=(), networks=("private",))
+    part = granted_part(held, there)
+    assert [network.name for network in part.resource.networks] == ["private", "lan"]
+    assert granted_part(held, replace(there, networks=("storage",))) is None

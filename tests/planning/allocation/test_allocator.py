@@ -3,11 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
+from pragmaspec.networking import Networking
 from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.observed import Inventory, PoolUse, PublicPool
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
 from pragmaspec.resources import Allocation, Network, PublicGrant
-from pragmaspec.site import LibvirtSite, PublicNetwork, Site
+from pragmaspec.site import LibvirtSite, PublicNetwork, SimulatedSite, Site
 from pragmaspec.state_model import Record
 from tests.planning.builders import EMPTY, LAB, LINEAGE, ROOMY, applied_state, cluster, line
 
@@ -348,3 +349,61 @@ def test_grant_on_a_missing_bridge_is_kept() -> None:
     held = granted(cluster(public=NONE), site=site, inventory=replace(ROOMY, devices=("br20",)))
     assert held.private.bridge == "br20"
     assert granted(cluster(public=NONE), held, site=site, inventory=replace(ROOMY, devices=())) == held
+
+
+CLOUD = SimulatedSite(
+    name="lab",
+    late=("public",),
+    connects=Networking(vlans=False, router=True, translated=True, dhcp=True, frontend_offset=4),
+    public=PublicNetwork(addresses=("198.51.100.7",), dns=("9.9.9.9",), names=(("198.51.100.7", "vc1.example.org"),)),
+)
+"""A cloud with floating addresses, of which the user has reserved one."""
+EXTERNAL = replace(ROOMY, public=PublicPool(network="external"))
+
+
+def test_a_cloud_has_routers_instead_of_vlans() -> None:
+    got = granted(cluster(networks=(STORAGE,)), site=CLOUD, inventory=EXTERNAL)
+    private, storage = got.networks
+    assert (private.cidr, private.vlan, private.gateway, private.dhcp) == ("10.0.0.0/16", None, "10.0.0.1", True)
+    assert (storage.vlan, storage.gateway, storage.dhcp) == (None, None, True)
+    assert satisfies(got, cluster(networks=(STORAGE,)), CLOUD)
+    assert not satisfies(got, cluster(networks=(STORAGE,)), replace(CLOUD, connects=Networking()))
+
+
+def test_the_public_address_of_a_cloud_is_its_choice_or_a_reserved_one() -> None:
+    (grant,) = granted(cluster(), site=CLOUD, inventory=EXTERNAL).public
+    assert grant == PublicGrant(
+        node="hello-frontend", address="", prefix=32, dns=("9.9.9.9",), network="external", translated=True
+    )
+    allocation = granted(cluster(public=named("198.51.100.7")), site=CLOUD, inventory=EXTERNAL)
+    assert (allocation.public[0].address, allocation.public[0].fqdn) == ("198.51.100.7", "vc1.example.org")
+    (message,) = refused(cluster(public=named("198.51.100.8")), site=CLOUD, inventory=EXTERNAL)
+    assert message.startswith("Address outside the pool")
+
+
+def test_an_address_that_the_allocation_has_may_be_named() -> None:
+    use = PoolUse(value="198.51.100.8", owner="hello", lineage=LINEAGE, address="lab/hello/allocation")
+    for lineage, is_granted in ((LINEAGE, True), ("other", False)):
+        inventory = replace(EXTERNAL, addresses=(replace(use, lineage=lineage),))
+        wanted = cluster(public=named("198.51.100.8"))
+        if is_granted:
+            assert granted(wanted, site=CLOUD, inventory=inventory).public[0].address == "198.51.100.8"
+        else:
+            assert refused(wanted, site=CLOUD, inventory=inventory)
+
+
+def test_a_translated_grant_follows_only_names_and_name_servers_of_the_spec() -> None:
+    wanted = cluster(public=named("198.51.100.7"))
+    before = granted(wanted, site=CLOUD, inventory=EXTERNAL)
+    changed = replace(CLOUD, public=PublicNetwork(addresses=("198.51.100.7",), dns=("1.1.1.1",), prefix=24, mtu=1400))
+    (grant,) = granted(wanted, before, site=changed, inventory=EXTERNAL).public
+    assert grant == replace(before.public[0], dns=("1.1.1.1",), fqdn=None)
+
+
+def test_a_site_that_no_longer_translates_grants_another_address() -> None:
+    before = granted(cluster(), site=replace(CLOUD, late=()), inventory=EXTERNAL)
+    assert before.public[0].address == "198.51.100.7"
+    bridged = SimulatedSite(name="lab")
+    (grant,) = granted(cluster(), before, site=bridged, inventory=ROOMY).public
+    assert not grant.translated
+    assert grant.prefix == 24
