@@ -57,6 +57,17 @@ class ProviderDescription(Frozen, frozen=True):
 
 BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
     {
+        "ec2": ProviderDescription(
+            api=API_VERSION,
+            options="pragmaspec.providers.ec2.options:Ec2Options",
+            provider="pragmaspec.providers.ec2.provider:Ec2Provider",
+            abilities=("boot_check", "duplicate_removal", "image_listing", "site_images"),
+            libraries=(("botocore", "botocore>=1.35.70"),),
+            completes_late=True,
+            late_values=("macs", "public"),
+            delivery=Delivery(user_data_limit=16 * 2**10),
+            networking=Networking(vlans=False, frontend_offset=4, translated=True, dhcp=True),
+        ),
         "libvirt": ProviderDescription(
             api=API_VERSION,
             options="pragmaspec.spec.models.site:LibvirtSiteModel",

@@ -1,0 +1,83 @@
+"""One EC2 service as the modules of this package use it: its connection, its options, and its capabilities."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from pragmaspec.providers.ec2.capabilities import Capabilities
+from pragmaspec.providers.ec2.client import Answer, Connection
+from pragmaspec.providers.ec2.errors import IN_USE, MISSING, has_code, ignoring
+from pragmaspec.providers.ec2.marks import Marked, mark_filters, tags_of
+from pragmaspec.providers.ec2.settings import Ec2Settings
+
+REMOVAL_S = 60.0
+"""Time within which objects that depended on a removed one are gone as well."""
+_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object: its type in tags, the call that creates it, and the keys of the answer and of its id."""
+
+    type: str
+    create: str
+    key: str
+    id: str
+
+
+VPC = Kind("vpc", "create_vpc", "Vpc", "VpcId")
+SUBNET = Kind("subnet", "create_subnet", "Subnet", "SubnetId")
+GATEWAY = Kind("internet-gateway", "create_internet_gateway", "InternetGateway", "InternetGatewayId")
+GROUP = Kind("security-group", "create_security_group", "", "GroupId")
+INTERFACE = Kind("network-interface", "create_network_interface", "NetworkInterface", "NetworkInterfaceId")
+ADDRESS = Kind("elastic-ip", "allocate_address", "", "AllocationId")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service. Errors of its methods are those of botocore."""
+
+    site: str
+    """Name of the site in the spec."""
+    connection: Connection
+    settings: Ec2Settings
+    capabilities: Capabilities
+
+    def create(self, kind: Kind, marked: Marked, name: str, *, tagged: bool = True, **parameters: Any) -> Answer:  # noqa: ANN401
+        """Create an object with its mark in tags; ``tagged`` False: the service cannot tag objects of this kind later."""
+        tags = tags_of(marked, name, self.settings.tags)
+        at_creation = self.capabilities.has("tag_at_creation")
+        if at_creation:
+            parameters["TagSpecifications"] = [{"ResourceType": kind.type, "Tags": tags}]
+        answer = self.connection.call(kind.create, **parameters)
+        made: Answer = answer[kind.key] if kind.key else answer
+        if not at_creation and tagged:
+            self.tag(made[kind.id], tags)
+        return made
+
+    def tag(self, object_id: str, tags: list[dict[str, str]]) -> None:
+        """Set tags of an object that may have been created just now."""
+        self.connection.settled("create_tags", Resources=[object_id], Tags=tags)
+
+    def owned(self, operation: str, key: str, lineage: str, address: str = "") -> Iterator[Answer]:
+        """Yield the objects of a stack or of one resource; where tags may be missing, all objects."""
+        if self.capabilities.has("tag_at_creation"):
+            return self.connection.listed(operation, key, Filters=mark_filters(lineage, address))
+        return self.connection.listed(operation, key)
+
+    def remove(self, operation: str, **parameters: Any) -> None:  # noqa: ANN401
+        """Remove an object, and wait while objects that are being removed still use it. Absent: no error."""
+        clock = self.connection.clock
+        until = clock.monotonic() + REMOVAL_S
+        while True:
+            try:
+                with ignoring(MISSING):
+                    self.connection.call(operation, repeatable=True, **parameters)
+            except ClientError as error:
+                if not has_code(IN_USE)(error) or clock.monotonic() >= until:
+                    raise
+                clock.sleep(_PAUSE_S)
+            else:
+                return
