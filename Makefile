@@ -22,7 +22,7 @@ install: $(VENV)/.installed ## create the virtual environment with all developme
 $(VENV)/.installed: pyproject.toml $(QUICKSTART)/packages.txt tests/packages.txt
 	@$(QUICKSTART)/install-packages $(QUICKSTART)/packages.txt tests/packages.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[libvirt,gdrive,openstack,s3,postgresql,dev]'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[libvirt,ec2,gdrive,openstack,s3,postgresql,dev]'
 	@touch $@
 
 test: install lint types layers ## run everything: style, types, layers, and all tests including real libvirt and a real OpenStack

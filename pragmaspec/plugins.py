@@ -59,7 +59,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
     {
         "ec2": ProviderDescription(
             api=API_VERSION,
-            options="pragmaspec.providers.ec2.options:Ec2Options",
+            options="pragmaspec.providers.ec2.options:Ec2SiteModel",
             provider="pragmaspec.providers.ec2.provider:Ec2Provider",
             abilities=("boot_check", "duplicate_removal", "image_listing", "site_images"),
             libraries=(("botocore", "botocore>=1.35.70"),),

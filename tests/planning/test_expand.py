@@ -87,8 +87,8 @@ def test_hello_example(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_full_example() -> None:
     found = expanded(EXAMPLES / "full.yaml")
-    assert [site.name for site in found.sites] == ["annex", "campus", "cloud", "lab"]
-    assert found.sites[3:] == (
+    assert [site.name for site in found.sites] == ["annex", "burst", "campus", "cloud", "eucalyptus", "lab"]
+    assert found.sites[5:] == (
         LibvirtSite(
             name="lab",
             public=PublicNetwork(
@@ -124,9 +124,9 @@ def test_full_example() -> None:
             bridge="br70",
             roles=("frontend", "compute", "gpu"),
             mtu=9000,
-            where=Where(file=file, line=159, column=7),
+            where=Where(file=file, line=180, column=7),
         ),
-        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=160, column=7)),
+        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=181, column=7)),
     )
     assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
     assert physics.protect

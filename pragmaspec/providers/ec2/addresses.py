@@ -18,7 +18,7 @@ from pragmaspec.networking import LAST_FRONTEND_OFFSET
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import MISSING, TAKEN, has_code, ignoring
 from pragmaspec.providers.ec2.marks import Marked, marked_by_note, marked_of, note_of, owner_of
-from pragmaspec.providers.ec2.network_parts import Parts, Subnet
+from pragmaspec.providers.ec2.network_parts import ClusterParts, ClusterSubnet
 from pragmaspec.providers.ec2.network_release import interfaces_in
 from pragmaspec.providers.ec2.service import ADDRESS, INTERFACE, Service
 from pragmaspec.resources import Allocation, Mark, Outputs, PublicGrant
@@ -52,7 +52,7 @@ def holder_of(described: Answer) -> Holder | None:
     return Holder(described["NetworkInterfaceId"], marked.mark, words[1], words[2] == "made", "".join(words[3:]))
 
 
-def holders_in(service: Service, subnet: Subnet | None, mark: Mark) -> list[Holder]:
+def holders_in(service: Service, subnet: ClusterSubnet | None, mark: Mark) -> list[Holder]:
     """Return the holders of an allocation."""
     if subnet is None:
         return []
@@ -63,7 +63,7 @@ def holders_in(service: Service, subnet: Subnet | None, mark: Mark) -> list[Hold
 class AddressClaim:
     """The public addresses of one allocation, which an allocate claims and drops."""
 
-    def __init__(self, service: Service, parts: Parts, mark: Mark, undo: ExitStack) -> None:
+    def __init__(self, service: Service, parts: ClusterParts, mark: Mark, undo: ExitStack) -> None:
         self._service = service
         self._call = service.connection.call
         self._parts = parts

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pragmaspec.providers.ec2.client import Connection
+from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.errors import MISSING, has_code, is_server_error
 
 CapabilityName = Literal["tag_at_creation", "instance_types", "further_ranges", "volume_growth", "disk_upload", "quotas"]
@@ -26,15 +26,15 @@ class Capability(NamedTuple):
     name: CapabilityName
     meaning: str
     without: str
-    probe: Callable[[Connection], bool]
+    probe: Callable[[Ec2Client], bool]
 
 
-def _tags_at_creation(connection: Connection) -> bool:
+def _tags_at_creation(connection: Ec2Client) -> bool:
     tags = [{"ResourceType": "subnet", "Tags": [{"Key": "pragmaspec", "Value": "probe"}]}]
     return _knows(connection, "create_subnet", VpcId=_NO_VPC, CidrBlock=_PROBED_RANGE, TagSpecifications=tags)
 
 
-def _instance_types(connection: Connection) -> bool:
+def _instance_types(connection: Ec2Client) -> bool:
     try:
         connection.call("describe_instance_types", InstanceTypes=["pragmaspec.probe"])
     except ClientError as error:
@@ -42,15 +42,15 @@ def _instance_types(connection: Connection) -> bool:
     return True
 
 
-def _further_ranges(connection: Connection) -> bool:
+def _further_ranges(connection: Ec2Client) -> bool:
     return _knows(connection, "associate_vpc_cidr_block", VpcId=_NO_VPC, CidrBlock=_PROBED_RANGE)
 
 
-def _volume_growth(connection: Connection) -> bool:
+def _volume_growth(connection: Ec2Client) -> bool:
     return _knows(connection, "modify_volume", VolumeId=_NO_VOLUME, Size=1)
 
 
-def _disk_upload(connection: Connection) -> bool:
+def _disk_upload(connection: Ec2Client) -> bool:
     try:
         connection.call("list_snapshot_blocks", service="ebs", repeatable=False, SnapshotId=_NO_SNAPSHOT)
     except ClientError as error:
@@ -61,7 +61,7 @@ def _disk_upload(connection: Connection) -> bool:
     return True
 
 
-def _quotas(connection: Connection) -> bool:
+def _quotas(connection: Ec2Client) -> bool:
     return connection.is_aws
 
 
@@ -106,7 +106,7 @@ _PROBES = {each.name: each.probe for each in CAPABILITIES}
 class Capabilities:
     """What one service can do. Thread-safe."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Ec2Client) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._found: dict[CapabilityName, bool] = {}
@@ -119,7 +119,7 @@ class Capabilities:
             return self._found[name]
 
 
-def _knows(connection: Connection, operation: str, **parameters: Any) -> bool:  # noqa: ANN401
+def _knows(connection: Ec2Client, operation: str, **parameters: Any) -> bool:  # noqa: ANN401
     """True if the service knows the call and its parameters, so that only the object is missing."""
     try:
         connection.call(operation, **parameters)

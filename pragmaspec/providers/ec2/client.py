@@ -32,7 +32,7 @@ _READING = ("describe_", "get_", "list_")
 _LOST = (ConnectionError, HTTPClientError, ResponseParserError)
 
 
-class Connection:
+class Ec2Client:
     """One service, from all threads of a process. Errors are those of botocore: see :mod:`pragmaspec.providers.ec2.errors`."""
 
     def __init__(self, settings: Ec2Settings, clock: Clock | None = None) -> None:

@@ -11,7 +11,7 @@ from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import TAKEN, has_code
 from pragmaspec.providers.ec2.machines import Interface, interface_of, is_of
 from pragmaspec.providers.ec2.marks import Marked, marked_by_note, marked_of, note_of, owner_of
-from pragmaspec.providers.ec2.network_parts import Subnet, find_parts
+from pragmaspec.providers.ec2.network_parts import ClusterSubnet, find_parts
 from pragmaspec.providers.ec2.network_release import interfaces_in
 from pragmaspec.providers.ec2.service import INTERFACE, Service
 from pragmaspec.resources import Mark, Nic
@@ -86,10 +86,10 @@ class NodeInterfaces:
         for each in interface_ids:
             self._service.remove("delete_network_interface", NetworkInterfaceId=each)
 
-    def _subnet(self, network: str) -> Subnet:
+    def _subnet(self, network: str) -> ClusterSubnet:
         settings, found = self._service.settings, self.parts.subnet(network)
         if settings.subnet and network == "private":
-            return Subnet(settings.subnet, network, self._request.allocation.private.cidr, "")
+            return ClusterSubnet(settings.subnet, network, self._request.allocation.private.cidr, "")
         if found is None:
             raise SiteError(
                 "A node cannot boot",
@@ -138,12 +138,12 @@ class NodeInterfaces:
                 f"{self._request.node.address} wants {nic.address}, which {self._holder(subnet, nic.address)} has.",
             ) from error
 
-    def _holder(self, subnet: Subnet, address: str) -> str:
+    def _holder(self, subnet: ClusterSubnet, address: str) -> str:
         found = (each for each in interfaces_in(self._service, subnet.id) if each.get("PrivateIpAddress") == address)
         each = next(found, None)
         return owner_of(marked_of(each), f"interface {each['NetworkInterfaceId']}") if each else "another owner"
 
-    def _of(self, nic: Nic) -> Subnet:
+    def _of(self, nic: Nic) -> ClusterSubnet:
         return next(each for each in self._subnets if each.network == nic.network)
 
     def _set(self, interface_id: str, **attribute: object) -> None:

@@ -10,10 +10,10 @@ from pragmaspec.resources import Mark
 
 GROUP_PART, INTENT_PART, VPC_PART, GATEWAY_PART = "group", "intent", "vpc", "gateway"
 NETWORK_PART = "network/"
-"""Parts of allocations, as their marks name them."""
+"""ClusterParts of allocations, as their marks name them."""
 
 
-class Subnet(NamedTuple):
+class ClusterSubnet(NamedTuple):
     """A subnet of a cluster; ``network``: the name of the network that it is."""
 
     id: str
@@ -22,7 +22,7 @@ class Subnet(NamedTuple):
     vpc: str
 
 
-class Parts(NamedTuple):
+class ClusterParts(NamedTuple):
     """The objects of one allocation at the site; empty: absent."""
 
     vpc: str = ""
@@ -30,7 +30,7 @@ class Parts(NamedTuple):
     group: str = ""
     intent: str = ""
     """A group that announces a VPC, which cannot be marked by the call that creates it."""
-    subnets: tuple[Subnet, ...] = ()
+    subnets: tuple[ClusterSubnet, ...] = ()
     op: str = ""
 
     @property
@@ -38,23 +38,23 @@ class Parts(NamedTuple):
         """The id of the allocation; empty: there is none."""
         return self.vpc or self.group or next((each.id for each in self.subnets), "") or self.intent
 
-    def subnet(self, network: str) -> Subnet | None:
+    def subnet(self, network: str) -> ClusterSubnet | None:
         """Return the subnet of a network."""
         return next((each for each in self.subnets if each.network == network), None)
 
 
-def find_all_parts(service: Service, lineage: str) -> dict[str, Parts]:
+def find_all_parts(service: Service, lineage: str) -> dict[str, ClusterParts]:
     """Return the objects of every allocation of a stack, by address."""
     return _parts(service, lineage, "")
 
 
-def find_parts(service: Service, mark: Mark) -> Parts:
+def find_parts(service: Service, mark: Mark) -> ClusterParts:
     """Return the objects of one allocation."""
-    return _parts(service, mark.lineage, mark.address).get(mark.address, Parts())
+    return _parts(service, mark.lineage, mark.address).get(mark.address, ClusterParts())
 
 
-def _parts(service: Service, lineage: str, address: str) -> dict[str, Parts]:
-    found: dict[str, Parts] = {}
+def _parts(service: Service, lineage: str, address: str) -> dict[str, ClusterParts]:
+    found: dict[str, ClusterParts] = {}
 
     def ours(operation: str, key: str) -> Iterator[tuple[Answer, Mark, str]]:
         for each in service.owned(operation, key, lineage, address):
@@ -63,13 +63,13 @@ def _parts(service: Service, lineage: str, address: str) -> dict[str, Parts]:
                 yield each, marked.mark, marked.part
 
     for each, mark, part in ours("describe_security_groups", "SecurityGroups"):
-        before = found.get(mark.address, Parts(op=mark.op))
+        before = found.get(mark.address, ClusterParts(op=mark.op))
         key = "intent" if part == INTENT_PART else "group"
         found[mark.address] = before._replace(**{key: each["GroupId"]})
     for each, mark, _ in ours("describe_vpcs", "Vpcs"):
-        found[mark.address] = found.get(mark.address, Parts(op=mark.op))._replace(vpc=each["VpcId"])
+        found[mark.address] = found.get(mark.address, ClusterParts(op=mark.op))._replace(vpc=each["VpcId"])
     for each, mark, part in ours("describe_subnets", "Subnets"):
-        before = found.get(mark.address, Parts(op=mark.op))
-        subnet = Subnet(each["SubnetId"], part.removeprefix(NETWORK_PART), each["CidrBlock"], each["VpcId"])
+        before = found.get(mark.address, ClusterParts(op=mark.op))
+        subnet = ClusterSubnet(each["SubnetId"], part.removeprefix(NETWORK_PART), each["CidrBlock"], each["VpcId"])
         found[mark.address] = before._replace(subnets=(*before.subnets, subnet))
     return found

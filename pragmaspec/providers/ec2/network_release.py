@@ -4,12 +4,12 @@ from pragmaspec.errors import SiteInUseError
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import IN_USE, MISSING, ignoring
 from pragmaspec.providers.ec2.marks import marked_by_note, marked_of, owner_of
-from pragmaspec.providers.ec2.network_parts import Parts, Subnet
+from pragmaspec.providers.ec2.network_parts import ClusterParts, ClusterSubnet
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.resources import Mark
 
 
-def remove_networks(service: Service, parts: Parts, mark: Mark) -> None:
+def remove_networks(service: Service, parts: ClusterParts, mark: Mark) -> None:
     """Remove all objects of an allocation. Raises SiteInUseError, before any change, if a machine uses a subnet."""
     named = service.settings.subnet
     own = [each for each in parts.subnets if each.id != named]
@@ -38,7 +38,7 @@ def gateways_of(service: Service, vpc: str) -> list[str]:
     return [str(each["InternetGatewayId"]) for each in found]
 
 
-def refuse_used(service: Service, subnet: Subnet, address: str) -> None:
+def refuse_used(service: Service, subnet: ClusterSubnet, address: str) -> None:
     """Raise SiteInUseError if a machine has an interface in a subnet."""
     users = [each for each in interfaces_in(service, subnet.id) if each.get("Attachment", {}).get("InstanceId")]
     if users:
@@ -55,7 +55,7 @@ def interfaces_in(service: Service, subnet: str) -> list[Answer]:
     return list(service.connection.listed("describe_network_interfaces", "NetworkInterfaces", Filters=within))
 
 
-def _remove_interfaces(service: Service, subnet: Subnet, mark: Mark) -> None:
+def _remove_interfaces(service: Service, subnet: ClusterSubnet, mark: Mark) -> None:
     """Remove the interfaces of this stack that creations of machines have left behind."""
     for each in interfaces_in(service, subnet.id):
         marked = marked_by_note(each.get("Description", ""))

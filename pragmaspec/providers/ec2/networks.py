@@ -20,8 +20,8 @@ from pragmaspec.providers.ec2.network_parts import (
     INTENT_PART,
     NETWORK_PART,
     VPC_PART,
-    Parts,
-    Subnet,
+    ClusterParts,
+    ClusterSubnet,
     find_parts,
 )
 from pragmaspec.providers.ec2.network_release import gateways_of, refuse_used
@@ -44,7 +44,7 @@ class NetworkClaim:
         self._before = find_parts(service, mark)
         self._name = f"{wanted.cluster}.{mark.short}"
 
-    def make(self) -> Parts:
+    def make(self) -> ClusterParts:
         """Create what is missing, and return all objects. Subnets of other networks stay: see :meth:`shrink`."""
         settings, before = self._service.settings, self._before
         own = not (settings.vpc or settings.subnet)
@@ -58,9 +58,9 @@ class NetworkClaim:
         subnets = (named,) if named else tuple(self._subnets(vpc))
         if own and self._wanted.public:
             self._connect(vpc)
-        return Parts(vpc=vpc if own else "", group=group, subnets=subnets, op=self._mark.op or before.op)
+        return ClusterParts(vpc=vpc if own else "", group=group, subnets=subnets, op=self._mark.op or before.op)
 
-    def shrink(self, parts: Parts) -> None:
+    def shrink(self, parts: ClusterParts) -> None:
         """Remove the subnets of networks that are no longer wanted."""
         kept = {each.id for each in parts.subnets}
         for subnet in self._before.subnets:
@@ -94,7 +94,7 @@ class NetworkClaim:
         (found,) = self._call("describe_vpcs", VpcIds=[settings.vpc])["Vpcs"]
         return str(found["VpcId"])
 
-    def _named_subnet(self) -> Subnet:
+    def _named_subnet(self) -> ClusterSubnet:
         (found,) = self._call("describe_subnets", SubnetIds=[self._service.settings.subnet])["Subnets"]
         private = self._wanted.private
         if len(self._wanted.networks) > 1:
@@ -109,7 +109,7 @@ class NetworkClaim:
                 f"Subnet {found['SubnetId']} has the range {found['CidrBlock']}, and {self._wanted.address} has {private.cidr}. "
                 f"Write `private: {{cidr: {found['CidrBlock']}}}` in the cluster.",
             )
-        return Subnet(found["SubnetId"], private.name, found["CidrBlock"], found["VpcId"])
+        return ClusterSubnet(found["SubnetId"], private.name, found["CidrBlock"], found["VpcId"])
 
     def _widen(self, vpc: str) -> None:
         """Add ranges to the VPC so that it contains those of all networks."""
@@ -144,11 +144,11 @@ class NetworkClaim:
 
     def _open(self, group: str) -> None:
         inside: Answer = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
-        for permission in (inside, *map(_permission, self._service.settings.open_ports)):
+        for permission in (inside, *_permissions(self._service)):
             with ignoring(_AGAIN):
                 self._service.connection.settled("authorize_security_group_ingress", GroupId=group, IpPermissions=[permission])
 
-    def _subnets(self, vpc: str) -> Iterator[Subnet]:
+    def _subnets(self, vpc: str) -> Iterator[ClusterSubnet]:
         for network in self._wanted.networks:
             before = self._before.subnet(network.name)
             cidr = str(IPv4Network(network.cidr, strict=False))
@@ -157,7 +157,7 @@ class NetworkClaim:
             else:
                 yield self._new_subnet(vpc, network, cidr)
 
-    def _new_subnet(self, vpc: str, network: Network, cidr: str) -> Subnet:
+    def _new_subnet(self, vpc: str, network: Network, cidr: str) -> ClusterSubnet:
         marked = Marked(self._mark, f"{NETWORK_PART}{network.name}")
         zone: dict[str, Any] = {"AvailabilityZone": self._service.settings.zone} if self._service.settings.zone else {}
         try:
@@ -168,14 +168,14 @@ class NetworkClaim:
             found = self._holder(vpc, cidr)
             if found and self._adopts(found):
                 self._service.tag(found["SubnetId"], self._tags(marked.part))
-                return Subnet(found["SubnetId"], network.name, cidr, vpc)
+                return ClusterSubnet(found["SubnetId"], network.name, cidr, vpc)
             holder = owner_of(marked_of(found) if found else None, found["SubnetId"] if found else "another subnet")
             raise SiteConflictError(
                 "Private range in use",
                 f"{self._wanted.address} wants {cidr} in VPC {vpc}, which {holder} has. Write another `private: {{cidr: …}}`.",
             ) from error
         self._undo.callback(self._removed, "delete_subnet", SubnetId=made["SubnetId"])
-        return Subnet(made["SubnetId"], network.name, cidr, vpc)
+        return ClusterSubnet(made["SubnetId"], network.name, cidr, vpc)
 
     def _holder(self, vpc: str, cidr: str) -> Answer | None:
         wanted = IPv4Network(cidr)
@@ -236,9 +236,16 @@ def _ranges(vpc: Answer) -> tuple[str, ...]:
     return tuple(dict.fromkeys((vpc["CidrBlock"], *further)))
 
 
-def _permission(opened: str) -> Answer:
-    """Return the permission for ``22/tcp``, ``8000-8100/udp`` or ``icmp``, from anywhere."""
-    ports, _, protocol = opened.rpartition("/")
-    first, _, last = ports.partition("-")
-    ends = (int(first), int(last or first)) if ports else (-1, -1)
-    return {"IpProtocol": protocol, "FromPort": ends[0], "ToPort": ends[1], "IpRanges": [{"CidrIp": _ANYWHERE}]}
+def _permissions(service: Service) -> Iterator[Answer]:
+    """Yield the permissions for traffic from outside."""
+    settings = service.settings
+    if settings.ssh_from:
+        yield _permission("tcp", 22, 22, settings.ssh_from)
+        yield _permission("icmp", -1, -1, settings.ssh_from)
+    for each in settings.ingress:
+        yield _permission(each.protocol, each.first, each.last, each.sources)
+
+
+def _permission(protocol: str, first: int, last: int, sources: tuple[str, ...]) -> Answer:
+    ranges = [{"CidrIp": source} for source in sources]
+    return {"IpProtocol": protocol, "FromPort": first, "ToPort": last, "IpRanges": ranges}

@@ -5,15 +5,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pragmaspec.providers.openstack.options import IngressModel
 from pragmaspec.providers.options import Model, SiteOptions, disk, integer, memory, text, value_error
+from pragmaspec.spec.fields.addresses import source_network
 from pragmaspec.spec.fields.url import url_field
+from pragmaspec.spec.models.base import OneOrMore
 from pragmaspec.typing import override
 
 _ID_ADVICE = "write the id of one at the site"
-_PORT = r"(icmp|[0-9]{1,5}(-[0-9]{1,5})?/(tcp|udp))"
 
 
-class SizeModel(Model):
+class InstanceTypeModel(Model):
     """An instance type of a service that does not describe its types itself."""
 
     cpus: Annotated[int, integer(1, 4096)] = Field(description="Number of virtual CPUs.", examples=[2])
@@ -23,7 +25,7 @@ class SizeModel(Model):
     )
 
 
-class Ec2Options(SiteOptions):
+class Ec2SiteModel(SiteOptions):
     """An account at AWS, at Eucalyptus, or at OpenStack's ec2-api. Credentials are those of AWS's own tools."""
 
     provider: Literal["ec2"] = Field(description="The provider of the site.", examples=["ec2"])
@@ -58,11 +60,15 @@ class Ec2Options(SiteOptions):
         description="Security group of all nodes. Default: each cluster has one of its own.",
         examples=["sg-0a1b2c3d4e5f60718"],
     )
-    open_ports: tuple[Annotated[str, text(f"^{_PORT}$", "write 22/tcp, 8000-8100/udp or icmp")], ...] = Field(
-        default=("22/tcp", "icmp"),
-        alias="open",
-        description="What may reach the nodes from outside: ports with their protocol, or `icmp`.",
-        examples=[["22/tcp", "443/tcp", "icmp"]],
+    ssh_from: Annotated[tuple[Annotated[str, source_network()], ...], OneOrMore()] = Field(
+        default=("0.0.0.0/0",),
+        description="Networks that may connect to nodes by ssh, and ping them. Default: all.",
+        examples=[["192.0.2.0/24"]],
+    )
+    ingress: tuple[IngressModel, ...] = Field(
+        default=(),
+        description="Further traffic from outside that nodes accept. Within a cluster all traffic is allowed.",
+        examples=[[{"ports": 443}]],
     )
     types: tuple[Annotated[str, text(r"^[A-Za-z0-9.*?-]{1,64}$", "write a type or a pattern, such as t3.*")], ...] = Field(
         default=(),
@@ -72,7 +78,7 @@ class Ec2Options(SiteOptions):
     architecture: Literal["x86_64", "arm64"] = Field(
         default="x86_64", description="Architecture of the images, which instance types have to fit.", examples=["arm64"]
     )
-    sizes: dict[Annotated[str, text(r"^[!-~]{1,64}$", "write the name of an instance type")], SizeModel] = Field(
+    sizes: dict[Annotated[str, text(r"^[!-~]{1,64}$", "write the name of an instance type")], InstanceTypeModel] = Field(
         default_factory=dict,
         description="Instance types, where the service does not describe them.",
         examples=[{"m1.small": {"cpus": 1, "memory": "2 GiB", "disk": "20 GiB"}}],
@@ -104,11 +110,15 @@ class Ec2Options(SiteOptions):
 
     @override
     def plain_options(self, directory: Path) -> dict[str, object]:
-        plain = super().plain_options(directory)
-        sizes = [{"name": name, **size.model_dump(mode="json")} for name, size in sorted(self.sizes.items())]
-        given = {key: value for key, value in plain.items() if value not in (None, {}, [])}
-        if sizes:
-            given["sizes"] = [{key: value for key, value in size.items() if value is not None} for size in sizes]
-        if self.tags:
-            given["tags"] = sorted([key, value] for key, value in self.tags.items())
-        return given
+        """Return the keys as :class:`pragmaspec.providers.ec2.settings.Ec2Settings` reads them."""
+        ingress = [
+            {"protocol": each.protocol, "first": each.ports[0], "last": each.ports[1], "sources": list(each.sources)}
+            for each in self.ingress
+        ]
+        sizes = [
+            {"name": name, "cpus": size.cpus, "memory_mib": size.memory_mib, "disk_bytes": size.disk_bytes or 0}
+            for name, size in sorted(self.sizes.items())
+        ]
+        own = {"ingress": ingress, "sizes": sizes, "tags": sorted([key, value] for key, value in self.tags.items())}
+        options = {**super().plain_options(directory), **own}
+        return {name: value for name, value in options.items() if value}

@@ -21,11 +21,11 @@ from pragmaspec.providers.base import (
 from pragmaspec.providers.ec2.addresses import AddressClaim, holders_in, release
 from pragmaspec.providers.ec2.boot import NodeBoot, check_boot
 from pragmaspec.providers.ec2.capabilities import Capabilities
-from pragmaspec.providers.ec2.client import Connection
+from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.errors import ERRORS
 from pragmaspec.providers.ec2.images import find_site_image, resolve_site_image
 from pragmaspec.providers.ec2.machines import find_machine
-from pragmaspec.providers.ec2.network_parts import Parts, find_parts
+from pragmaspec.providers.ec2.network_parts import ClusterParts, find_parts
 from pragmaspec.providers.ec2.network_release import refuse_used, remove_networks
 from pragmaspec.providers.ec2.networks import NetworkClaim
 from pragmaspec.providers.ec2.observe import observations, site_inventory
@@ -50,7 +50,7 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
 
     def __init__(self, site: ExternalSite, clock: Clock | None = None) -> None:
         settings = site.read_options(Ec2Settings)
-        connection = Connection(settings, clock)
+        connection = Ec2Client(settings, clock)
         self._site = site
         self._connection = connection
         self._service = Service(site.name, connection, settings, Capabilities(connection))
@@ -189,7 +189,7 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
     def close(self) -> None:
         self._connection.close()
 
-    def _release(self, parts: Parts, mark: Mark) -> None:
+    def _release(self, parts: ClusterParts, mark: Mark) -> None:
         """Remove an allocation, unless another creation has made it anew."""
         if not parts.id or (parts.op and mark.op and parts.op != mark.op):
             return

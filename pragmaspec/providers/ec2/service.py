@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pragmaspec.providers.ec2.capabilities import Capabilities
-from pragmaspec.providers.ec2.client import Answer, Connection
+from pragmaspec.providers.ec2.client import Answer, Ec2Client
 from pragmaspec.providers.ec2.errors import IN_USE, MISSING, has_code, ignoring
 from pragmaspec.providers.ec2.marks import Marked, mark_filters, tags_of
 from pragmaspec.providers.ec2.settings import Ec2Settings
@@ -41,7 +41,7 @@ class Service:
 
     site: str
     """Name of the site in the spec."""
-    connection: Connection
+    connection: Ec2Client
     settings: Ec2Settings
     capabilities: Capabilities
 

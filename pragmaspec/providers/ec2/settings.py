@@ -3,22 +3,23 @@
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.providers.openstack.settings import Ingress
 
 Market = Literal["on-demand", "spot"]
 
 
-class Size(Frozen, frozen=True):
+class InstanceType(Frozen, frozen=True):
     """An instance type of a service that does not describe its types itself."""
 
     name: str
     cpus: int
     memory_mib: int
     disk_bytes: int = 0
-    """Size of its first disk; 0: that of the image, or any."""
+    """InstanceType of its first disk; 0: that of the image, or any."""
 
 
 class Ec2Settings(Frozen, frozen=True):
-    """The keys of a site, as ``Ec2Options.plain_options`` returns them. None of them is a secret."""
+    """The keys of a site, as ``Ec2SiteModel.plain_options`` returns them. None of them is a secret."""
 
     endpoint: str = ""
     """URL of the service; empty: the one of the environment, or AWS."""
@@ -32,12 +33,14 @@ class Ec2Settings(Frozen, frozen=True):
     """Id of an existing subnet; empty: each network of a cluster is a subnet of its own."""
     security_group: str = ""
     """Id of an existing group; empty: each cluster has a group of its own."""
-    open_ports: tuple[str, ...] = ("22/tcp", "icmp")
-    """Allowed from outside, ``PORT/PROTOCOL``, ``FIRST-LAST/PROTOCOL``, or ``icmp``; of groups that are made."""
+    ssh_from: tuple[str, ...] = ("0.0.0.0/0",)
+    """Networks that may connect to nodes by ssh, and ping them; of groups that are made."""
+    ingress: tuple[Ingress, ...] = ()
+    """Further traffic from outside that nodes accept."""
     types: tuple[str, ...] = ()
     """Names of instance types, or patterns (``t3.*``); none: all current ones that fit ``architecture``."""
     architecture: str = "x86_64"
-    sizes: tuple[Size, ...] = ()
+    sizes: tuple[InstanceType, ...] = ()
     key: str = ""
     market: Market = "on-demand"
     tags: tuple[tuple[str, str], ...] = ()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.plugins import find_plugin
-from pragmaspec.providers.ec2.client import Connection
+from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.settings import Ec2Settings
 from pragmaspec.site import ExternalSite
 from tests.providers.ec2.moto_server import ENVIRONMENT, moto_server
@@ -31,9 +31,9 @@ def moto_endpoint(moto_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.fixture
-def moto(moto_endpoint: str) -> Iterator[Connection]:
+def moto(moto_endpoint: str) -> Iterator[Ec2Client]:
     """A connection that bypasses the provider."""
-    connection = Connection(Ec2Settings(endpoint=moto_endpoint))
+    connection = Ec2Client(Ec2Settings(endpoint=moto_endpoint))
     yield connection
     connection.close()
 
