@@ -26,9 +26,7 @@ class CallError(Exception):
     @property
     def is_quota(self) -> bool:
         """True if a quota is exceeded."""
-        return self.kind in ("OverQuota", "overLimit") or (
-            self.status in _QUOTA_STATUSES and ("Quota exceeded" in self.message or "quota" in self.kind.lower())
-        )
+        return self.kind == "OverQuota" or (self.status in _QUOTA_STATUSES and "quota exceeded" in self.message.lower())
 
 
 def call_error(status: int, content: bytes, call: str) -> CallError:
@@ -44,6 +42,6 @@ def call_error(status: int, content: bytes, call: str) -> CallError:
         return CallError(status, "", text[:_MESSAGE_MAX] or "no reason given", call)
     kind, detail = next(iter(document.items()), ("", "")) if isinstance(document, dict) else ("", document)
     if not isinstance(detail, dict):
-        return CallError(status, str(kind), str(detail)[:_MESSAGE_MAX], call)
+        detail = {"message": detail}
     message = str(detail.get("message") or "no reason given")
     return CallError(status, str(detail.get("type") or kind), message[:_MESSAGE_MAX], call)
