@@ -368,7 +368,7 @@ def test_boot_grows_a_disk(subject: Subject) -> None:
     node = subject.node()
     subject.boot(node)
     subject.provider.shutdown(node, subject.mark(node), grace_s=0)
-    larger = replace(node, disk_bytes=node.disk_bytes + 2**20)
+    larger = subject.with_flavor(replace(node, disk_bytes=node.disk_bytes + 2**20))
     subject.boot(larger)
     assert subject.held()[2] == larger.disk_bytes
 

@@ -31,7 +31,7 @@ from pragmaspec.resources import (
     StagedImage,
     Volume,
 )
-from pragmaspec.site import ExternalSite, Site
+from pragmaspec.site import ExternalSite, Flavor, Site
 
 
 @dataclass
@@ -55,6 +55,8 @@ class Subject:
     """False for a site that starts machines whose requirements are missing, as libvirt's test driver does."""
     stacks: list[str] = field(default_factory=list)
     """Lineages of all stacks that a test created at this site."""
+    offered: list[tuple[Flavor, ...] | None] = field(default_factory=list)
+    """The site's flavors, once they were asked for."""
     ids: dict[str, str] = field(default_factory=dict)
     """The site's ids of machines, by address and generation."""
 
@@ -151,10 +153,13 @@ class Subject:
             devices=devices,
             cpu=cpu,
         )
-        return self._with_flavor(node)
+        return self.with_flavor(node)
 
-    def _with_flavor(self, node: Node) -> Node:
-        offered = self.provider.inventory().flavors
+    def with_flavor(self, node: Node) -> Node:
+        """Return ``node`` with the smallest flavor that fits, if the site has flavors. Raises LookupError if none fits."""
+        if not self.offered:
+            self.offered.append(self.provider.inventory().flavors)  # once: an inventory of a cloud takes seconds
+        offered = self.offered[0]
         if offered is None:
             return node
         fitting = (

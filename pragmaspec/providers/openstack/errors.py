@@ -101,6 +101,8 @@ ERRORS = ErrorTable(
             _AUTHORITY,
         ),
         ErrorRow(keystone.ConnectFailure, SiteUnreachableError, _UNREACHABLE, _NETWORK),
+        ErrorRow(keystone.RetriableConnectionFailure, SiteUnreachableError, _UNREACHABLE, _NETWORK),
+        ErrorRow(keystone.ImpliedVersionMismatch, SiteError, _REFUSED, _AGAIN),
         ErrorRow(keystone.AuthPluginException, SiteError, "The credentials of the site are incomplete", _CREDENTIALS),
         ErrorRow(keystone.ClientException, SiteUnreachableError, _UNREACHABLE, _NETWORK),
         ErrorRow(openstack.ConfigException, SiteError, "The site's cloud is not configured", _CREDENTIALS),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pragmaspec.networking import Networking
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaBasis, QuotaUse
 from pragmaspec.providers.openstack.addresses import holder
 from pragmaspec.providers.openstack.client import Client
@@ -63,7 +64,7 @@ def take_inventory(cloud: Cloud) -> Inventory:
         networks=tuple(network.name for network in cloud.external_networks()),
         devices=(),
         flavors=tuple(_flavor(each) for each in answers.flavors),
-        quotas=tuple(_quotas(answers)),
+        quotas=tuple(_quotas(answers, cloud.site.networking)),
     )
 
 
@@ -94,7 +95,7 @@ def _network_quotas(client: Client, project: str) -> Mapping[str, NetworkQuota]:
     return {name: quota for name, quota in found.items() if name in _NETWORK_QUOTAS}
 
 
-def _quotas(answers: _Answers) -> Iterator[Quota]:
+def _quotas(answers: _Answers, networking: Networking) -> Iterator[Quota]:
     limits = answers.limits
     compute: tuple[tuple[QuotaKind, int, int, Sequence[QuotaUse]], ...] = (
         ("instances", limits.maxTotalInstances, limits.totalInstancesUsed, _users(answers.servers, lambda _: 1)),
@@ -110,11 +111,8 @@ def _quotas(answers: _Answers) -> Iterator[Quota]:
         if kind == "ports":
             # The site makes the port of a network's DHCP server some time after the network.
             used += len(answers.parts.subnets) - answers.dhcp_ports
-            rates: tuple[tuple[QuotaBasis, int], ...] = (
-                ("nic", 1),
-                ("network", 1),
-                ("address", 1),
-            )  # the last is the interface of the router
+            routed: tuple[tuple[QuotaBasis, int], ...] = (("cluster", 1),) if networking.router else ()
+            rates: tuple[tuple[QuotaBasis, int], ...] = (("nic", 1), ("network", 1), *routed)
             yield Quota(kind=kind, limit=_limit(quota.limit), used=max(0, used), rates=rates)
         else:
             yield Quota(kind=kind, limit=_limit(quota.limit), used=used)
