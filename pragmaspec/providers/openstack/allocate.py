@@ -18,9 +18,10 @@ from pragmaspec.providers.openstack.addresses import (
 )
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.direct_ports import new_direct_port, ports_of_allocation
 from pragmaspec.providers.openstack.marks import Label, description_of
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
-from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Router, SecurityGroup, Subnet
+from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet
 from pragmaspec.providers.openstack.release import delete_network, delete_router, refuse_foreign
 from pragmaspec.providers.openstack.security import add_rules, missing_rules
 from pragmaspec.resources import STANDARD_MTU, Allocation, Mark, Network, Outputs, PublicGrant
@@ -55,15 +56,19 @@ class _Build:
         everything = list_parts(self._cloud)
         here = everything.of(self._mark.lineage, self._mark.address)
         networks, surplus = oldest_by_part(here.networks)
-        self._security_group(here)
+        group = self._security_group(here)
         subnets = {network.name: self._network(network, networks.get(network.name), here) for network in self._wanted.networks}
         if self._wanted.private.gateway is not None:
             self._router(here, subnets[self._wanted.private.name])
-        granted = {grant.node: self._address(grant, everything, here) for grant in self._wanted.public}
+        direct = bool(self._cloud.settings.network)
+        granted: dict[str, FloatingIp | Port] = {
+            grant.node: self._direct_port(grant, here, group) if direct else self._address(grant, everything, here)
+            for grant in self._wanted.public
+        }
         unwanted = (*surplus, *(each for name, each in networks.items() if name not in subnets))
         refuse_foreign(self._cloud, unwanted, self._mark.lineage)
-        self._drop(here, {address.id for address in granted.values()}, unwanted)
-        return tuple((f"public:{node}", address.floating_ip_address) for node, address in granted.items())
+        self._drop(here, {held.id for held in granted.values()}, unwanted)
+        return tuple((f"public:{node}", held.address) for node, held in granted.items())
 
     def undo(self) -> None:
         """Remove the parts that this call has made, the newest first. What cannot be removed now is removed with the rest."""
@@ -104,7 +109,8 @@ class _Build:
         }
         return self._client.send("network", "POST", "/subnets", {"subnet": body}, "subnet", Subnet)
 
-    def _security_group(self, here: Parts) -> None:
+    def _security_group(self, here: Parts) -> str:
+        """Return the id of the cluster's security group, with all of its rules."""
         found, surplus = oldest_by_part(here.groups)
         group = next(iter(found.values()), None)
         if group is None:
@@ -117,6 +123,7 @@ class _Build:
         add_rules(self._client, group.id, missing_rules(group, self._cloud.settings))
         for each in surplus:
             self._client.remove("network", f"/security-groups/{each.id}")
+        return group.id
 
     def _router(self, here: Parts, subnet: Subnet) -> None:
         found, surplus = oldest_by_part(here.routers)
@@ -155,11 +162,30 @@ class _Build:
         self._undo.append(lambda: release(self._cloud, taken))
         return taken
 
+    def _direct_port(self, grant: PublicGrant, here: Parts, group: str) -> Port:
+        """Return the port of ``grant`` on the shared network."""
+        own = ports_of_allocation(here.ports, self._mark.lineage, self._mark.address).get(grant.node, [])
+        fitting = [port for port in own if grant.address in ("", port.address)]
+        if fitting:
+            return fitting[0]
+        if grant.address:
+            raise SiteError(
+                "A public address is lost",
+                f"{grant.address} of {grant.node} is no longer a port of this project at {self._cloud.title}, which chooses "
+                "addresses itself. Plan again.",
+            )
+        made = new_direct_port(self._cloud, grant.node, self._mark, group)
+        self._undo.append(lambda: self._client.remove("network", f"/ports/{made.id}"))
+        return made
+
     def _drop(self, here: Parts, kept: Collection[str], networks: Iterable[NeutronNetwork]) -> None:
         """Remove what is no longer wanted, and what exists twice. ``kept``: ids of the floating addresses in use."""
         for address in here.addresses:
             if address.id not in kept:
                 release(self._cloud, address)
+        for port in here.ports:
+            if port.id not in kept:
+                self._client.remove("network", f"/ports/{port.id}")
         if self._wanted.private.gateway is None:
             for router in here.routers:
                 delete_router(self._client, router.id)

@@ -62,6 +62,18 @@ class Cloud:
         return offered[name]
 
     @cached_property
+    def shared_network(self) -> NeutronNetwork | None:
+        """The network whose addresses are public; None: public addresses are floating ones. Raises SiteError if it is missing."""
+        name = self.settings.network
+        if not name:
+            return None
+        found = self.client.list(NETWORKS, name=name)
+        if len(found) != 1:
+            problem = "has no network" if not found else f"has {len(found)} networks called"
+            raise SiteError("No such network at the site", f"{self.title} {problem} {name}, which the site names as `network`.")
+        return found[0]
+
+    @cached_property
     def external_network(self) -> NeutronNetwork | None:
         """The network of floating addresses: the one that the site names, else the default or the only one; None: no such."""
         found = self.external_networks()

@@ -9,22 +9,25 @@ from typing import NamedTuple
 
 import msgspec
 
+from pragmaspec.errors import SiteError
 from pragmaspec.networking import Networking
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaBasis, QuotaUse
 from pragmaspec.providers.openstack.addresses import holder
 from pragmaspec.providers.openstack.client import Client
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import is_complete, list_images
-from pragmaspec.providers.openstack.listings import PORTS, SERVERS
+from pragmaspec.providers.openstack.listings import PORTS, SERVERS, SUBNETS
 from pragmaspec.providers.openstack.marks import Label, label_from_description, mark_from_metadata
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts
-from pragmaspec.providers.openstack.objects import AbsoluteLimits, NetworkQuota, OfferedFlavor, Server
+from pragmaspec.providers.openstack.objects import AbsoluteLimits, NetworkQuota, OfferedFlavor, Server, Zone
 from pragmaspec.providers.openstack.servers import GONE
 from pragmaspec.resources import Mark
 from pragmaspec.site import Flavor, QuotaKind
+from pragmaspec.text import did_you_mean, joined
 
 _GIB = 2**30
 _CPUS_MAX = 1024
+_NAMED = 5
 _DHCP = "network:dhcp"
 _RUNNING = frozenset({"ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "RESIZE", "VERIFY_RESIZE", "MIGRATING", "RESCUE"})
 _NETWORK_QUOTAS: Mapping[str, QuotaKind] = {
@@ -47,7 +50,7 @@ class _Answers(NamedTuple):
 def take_inventory(cloud: Cloud) -> Inventory:
     """Return the project's inventory."""
     answers = _answers(cloud)
-    external = cloud.external_network
+    _refuse_unknown_zones(cloud)
     return Inventory(
         identity=cloud.identity(),
         cpus=0,
@@ -57,15 +60,42 @@ def take_inventory(cloud: Cloud) -> Inventory:
         cpus_per_node=max((flavor.vcpus for flavor in answers.flavors), default=_CPUS_MAX),
         reports_capacity=False,
         holdings=tuple(_holding(server) for server in answers.servers),
-        public=PublicPool(network=external.name) if external is not None else None,
+        public=_public_pool(cloud),
         addresses=tuple(_use(each.floating_ip_address, each.description, holder(each)) for each in answers.parts.addresses),
         cidrs=tuple(_use(each.cidr, each.description, f"subnet {each.id}") for each in answers.parts.subnets),
         images=tuple(sorted({each.digest for each in list_images(cloud.client) if each.part == "disk" and is_complete(each)})),
-        networks=tuple(network.name for network in cloud.external_networks()),
+        networks=tuple(network.name for network in (*cloud.external_networks(), *filter(None, (cloud.shared_network,)))),
         devices=(),
         flavors=tuple(_flavor(each) for each in answers.flavors),
         quotas=tuple(_quotas(answers, cloud.site.networking)),
     )
+
+
+def _public_pool(cloud: Cloud) -> PublicPool | None:
+    """Return the network of public addresses: the shared one that the site names, or that of floating addresses."""
+    shared = cloud.shared_network
+    if shared is None:
+        external = cloud.external_network
+        return PublicPool(network=external.name) if external is not None else None
+    subnet = next(iter(cloud.client.list(SUBNETS, network_id=shared.id, ip_version=4)), None)
+    if subnet is None:
+        return None
+    return PublicPool(
+        network=shared.name, cidr=subnet.cidr, gateway=subnet.gateway_ip, dns=subnet.dns_nameservers, mtu=shared.mtu
+    )
+
+
+def _refuse_unknown_zones(cloud: Cloud) -> None:
+    """Raise SiteError if the site names an availability zone that the cloud does not have, or that is down."""
+    asked = cloud.settings.zones
+    if not asked:
+        return
+    listed = cloud.client.send("compute", "GET", "/os-availability-zone", None, "availabilityZoneInfo", tuple[Zone, ...])
+    available = [zone.zoneName for zone in listed if zone.zoneState.available]
+    unknown = [name for name in asked if name not in available]
+    if unknown:
+        near = did_you_mean(unknown[0], available, f"There are {joined(available, _NAMED)}.")
+        raise SiteError("Unknown availability zone", f"{cloud.title} has no zone {unknown[0]}. {near} Change the site's `zones`.")
 
 
 def _answers(cloud: Cloud) -> _Answers:

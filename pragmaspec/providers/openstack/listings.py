@@ -12,6 +12,7 @@ from pragmaspec.providers.openstack.objects import (
     Router,
     SecurityGroup,
     Server,
+    ServerGroup,
     Subnet,
 )
 
@@ -30,6 +31,7 @@ class Listing(Generic[Kind]):
 
 
 SERVERS = Listing("compute", "/servers/detail", "servers", Server)
+SERVER_GROUPS = Listing("compute", "/os-server-groups", "server_groups", ServerGroup)
 FLAVORS = Listing("compute", "/flavors/detail", "flavors", OfferedFlavor)
 NETWORKS = Listing("network", "/networks", "networks", NeutronNetwork)
 SUBNETS = Listing("network", "/subnets", "subnets", Subnet)

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar
 
 from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.direct_ports import list_direct_ports
 from pragmaspec.providers.openstack.listings import FLOATING_IPS, NETWORKS, ROUTERS, SECURITY_GROUPS, SUBNETS
 from pragmaspec.providers.openstack.marks import Label, label_from_description
-from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Router, SecurityGroup, Subnet
+from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet
 from pragmaspec.resources import Mark
 
 
@@ -41,6 +42,8 @@ class Parts(NamedTuple):
     routers: tuple[Router, ...] = ()
     groups: tuple[SecurityGroup, ...] = ()
     addresses: tuple[FloatingIp, ...] = ()
+    ports: tuple[Port, ...] = ()
+    """Ports with public addresses on a shared network."""
 
     def of(self, lineage: str, address: str) -> "Parts":
         """Return the parts of the allocation at ``address``. Subnets are those of its networks."""
@@ -52,11 +55,12 @@ class Parts(NamedTuple):
             routers=tuple(_marked(self.routers, lineage, address)),
             groups=tuple(_marked(self.groups, lineage, address)),
             addresses=tuple(_marked(self.addresses, lineage, address)),
+            ports=tuple(_marked(self.ports, lineage, address)),
         )
 
     def labels(self) -> list[Label]:
         """Return the labels of all marked parts."""
-        described: tuple[Described, ...] = (*self.networks, *self.routers, *self.groups, *self.addresses)
+        described: tuple[Described, ...] = (*self.networks, *self.routers, *self.groups, *self.addresses, *self.ports)
         return [label for each in described if (label := label_from_description(each.description)) is not None]
 
     def subnet_of(self, network_id: str) -> Subnet | None:
@@ -67,13 +71,14 @@ class Parts(NamedTuple):
 def list_parts(cloud: Cloud) -> Parts:
     """Return the parts of all owners in the project: one listing per kind, at the same time."""
     client, own = cloud.client, cloud.project
-    with ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(6) as pool:
         networks = pool.submit(lambda: client.list(NETWORKS, project_id=own))
         subnets = pool.submit(lambda: client.list(SUBNETS, project_id=own))
         routers = pool.submit(lambda: client.list(ROUTERS, project_id=own))
         groups = pool.submit(lambda: client.list(SECURITY_GROUPS, project_id=own))
         addresses = pool.submit(lambda: client.list(FLOATING_IPS, project_id=own))
-    return Parts(networks.result(), subnets.result(), routers.result(), groups.result(), addresses.result())
+        ports = pool.submit(list_direct_ports, cloud)
+    return Parts(networks.result(), subnets.result(), routers.result(), groups.result(), addresses.result(), ports.result())
 
 
 def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Part, ...]]:

@@ -61,6 +61,19 @@ class OfferedFlavor(Answer, frozen=True):
     description: str | None = None
 
 
+class ZoneState(Answer, frozen=True):
+    """The state of an availability zone."""
+
+    available: bool = True
+
+
+class Zone(Answer, frozen=True):
+    """An availability zone of Nova."""
+
+    zoneName: str  # noqa: N815 - Nova's names
+    zoneState: ZoneState  # noqa: N815
+
+
 class AbsoluteLimits(Answer, frozen=True):
     """Quotas of Nova and their use; -1 means unlimited."""
 
@@ -99,6 +112,12 @@ class Port(Answer, frozen=True):
     status: str = ""
     fixed_ips: tuple[FixedIp, ...] = ()
     security_groups: tuple[str, ...] = ()
+    created_at: str = ""
+
+    @property
+    def address(self) -> str:
+        """Its first address; empty: none."""
+        return self.fixed_ips[0].ip_address if self.fixed_ips else ""
 
 
 class NeutronNetwork(Answer, frozen=True):
@@ -175,6 +194,11 @@ class FloatingIp(Answer, frozen=True):
     port_id: str | None = None
     description: str | None = None
     created_at: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address."""
+        return self.floating_ip_address
 
 
 class GlanceImage(Answer, frozen=True):

@@ -10,6 +10,7 @@ from pragmaspec.planning.observed import (
     Observations,
     ObservedAllocation,
     ObservedImage,
+    ObservedInterface,
     ObservedNode,
 )
 from pragmaspec.providers.openstack.addresses import granted_node
@@ -19,7 +20,7 @@ from pragmaspec.providers.openstack.listings import PORTS, SERVERS
 from pragmaspec.providers.openstack.marks import label_from_description, mark_from_metadata, stack_tag
 from pragmaspec.providers.openstack.network_parts import Described, Parts, list_parts, mark_of, oldest_by_part
 from pragmaspec.providers.openstack.objects import GlanceImage, Port, Server
-from pragmaspec.providers.openstack.ports import port_mark
+from pragmaspec.providers.openstack.ports import network_of
 from pragmaspec.providers.openstack.security import missing_rules, rule_text
 from pragmaspec.providers.openstack.servers import GONE
 from pragmaspec.resources import Allocation, Mark, Node
@@ -51,7 +52,7 @@ def observe(cloud: Cloud, lineage: str, recorded: State | None) -> Observations:
     return Observations(
         site=cloud.site.name,
         identity=cloud.identity(),
-        nodes=tuple(_nodes(servers.result(), lineage, comparison)),
+        nodes=tuple(_nodes(cloud, servers.result(), lineage, comparison)),
         allocations=tuple(_allocations(cloud, parts.result(), lineage)),
         images=tuple(sorted({image.digest for image in _whole(images.result())})),
         image_parts=tuple(_image_parts(images.result())),
@@ -66,7 +67,7 @@ def power_of(server: Server) -> tuple[MachineStatus, str]:
     return _STATUSES.get(server.status, ("running", ""))
 
 
-def _nodes(servers: tuple[Server, ...], lineage: str, comparison: "_Comparison") -> Iterator[ObservedNode]:
+def _nodes(cloud: Cloud, servers: tuple[Server, ...], lineage: str, comparison: "_Comparison") -> Iterator[ObservedNode]:
     for server in sorted(servers, key=lambda server: (server.created, server.id)):
         mark = mark_from_metadata(server.metadata)
         if mark is None or mark.lineage != lineage or server.status in GONE or server.task_state == "deleting":
@@ -85,6 +86,7 @@ def _nodes(servers: tuple[Server, ...], lineage: str, comparison: "_Comparison")
             id=server.id,
             made=_seconds(server.created),
             flavor=server.flavor.original_name,
+            interfaces=comparison.interfaces(server) if cloud.settings.network else (),
         )
 
 
@@ -112,11 +114,21 @@ class _Comparison:
             if isinstance(record.resource, Node)
         }
 
+    def ports(self, server: Server) -> dict[str, Port]:
+        """Return the ports of a server by network."""
+        return {network: port for port in self._ports.get(server.id, []) if (network := network_of(port))}
+
+    def interfaces(self, server: Server) -> tuple[ObservedInterface, ...]:
+        """Return the interfaces of a server with their MACs."""
+        return tuple(
+            ObservedInterface(network=network, mac=port.mac_address) for network, port in sorted(self.ports(server).items())
+        )
+
     def differences(self, server: Server, mark: Mark) -> Iterator[Difference]:
         node = self._nodes.get(mark.address)
         if node is None:
             return
-        ports = {label.part: port for port in self._ports.get(server.id, []) if (label := port_mark(port)) is not None}
+        ports = self.ports(server)
         for nic in node.interfaces:
             port = ports.get(nic.network)
             if port is None:
@@ -137,11 +149,11 @@ def _allocations(cloud: Cloud, parts: Parts, lineage: str) -> Iterator[ObservedA
     for address in addresses:
         here = parts.of(lineage, address)
         networks, _ = oldest_by_part(here.networks)
-        mark = mark_of((*here.networks, *here.groups, *here.routers, *here.addresses))
+        mark = mark_of((*here.networks, *here.groups, *here.routers, *here.addresses, *here.ports))
         yield ObservedAllocation(
             address=address,
             networks=tuple(sorted(name for name, each in networks.items() if here.subnet_of(each.id) is not None)),
-            public=tuple(sorted(each.floating_ip_address for each in here.addresses)),
+            public=tuple(sorted((*(each.address for each in here.addresses), *(each.address for each in here.ports)))),
             op=mark.op if mark is not None else "",
             id=_id_of(here),
             faults=tuple(_faults(cloud, here)),
@@ -162,7 +174,7 @@ def _faults(cloud: Cloud, here: Parts) -> Iterator[str]:
 
 
 def _id_of(here: Parts) -> str:
-    described: tuple[Described, ...] = (*here.networks, *here.groups, *here.routers, *here.addresses)
+    described: tuple[Described, ...] = (*here.networks, *here.groups, *here.routers, *here.addresses, *here.ports)
     return described[0].id if described else ""
 
 

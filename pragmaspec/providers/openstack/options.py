@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+from msgspec.structs import replace
 from pydantic import Field
 
+from pragmaspec.networking import LateValue, Networking
 from pragmaspec.providers.options import Model, SiteOptions, integer, text
 from pragmaspec.spec.fields.addresses import source_network
 from pragmaspec.spec.fields.ports import port_range
@@ -39,6 +41,16 @@ class OpenStackSiteModel(SiteOptions):
     region: Annotated[str | None, text(_NAME, "write the name of a region")] = Field(
         default=None, description="Region. Default: that of the cloud's configuration.", examples=["RegionOne"]
     )
+    network: Annotated[str | None, text(_NAME, "write the name of a network")] = Field(
+        default=None,
+        description="Shared network with public addresses, on which frontends have an interface. Default: floating addresses.",
+        examples=["campus"],
+    )
+    anti_affinity: Literal["none", "soft", "strict"] = Field(
+        default="none",
+        description="`soft`: the computes of a cluster are on different hosts as far as possible; `strict`: always.",
+        examples=["soft"],
+    )
     zones: Annotated[tuple[Annotated[str, text(_NAME, "write the name of an availability zone")], ...], OneOrMore()] = Field(
         default=(),
         description="Availability zones, over which the nodes of each role are spread by index. Default: the cloud chooses.",
@@ -59,6 +71,16 @@ class OpenStackSiteModel(SiteOptions):
     )
 
     @override
+    def networking(self, declared: Networking) -> Networking:
+        """Return the networking with floating addresses, or that of frontends on a shared network."""
+        return replace(declared, router=False, translated=False) if self.network else declared
+
+    @override
+    def late_values(self, declared: tuple[LateValue, ...]) -> tuple[LateValue, ...]:
+        """Return the values that only the cloud chooses: on a shared network also the MAC of an interface."""
+        return ("macs", *declared) if self.network else declared
+
+    @override
     def plain_options(self, directory: Path) -> dict[str, object]:
         """Return the keys as :class:`pragmaspec.providers.openstack.settings.OpenStackSettings` reads them."""
         del directory
@@ -69,6 +91,8 @@ class OpenStackSiteModel(SiteOptions):
         options: dict[str, object] = {
             "cloud": self.cloud,
             "region": self.region,
+            "network": self.network,
+            "anti_affinity": "" if self.anti_affinity == "none" else self.anti_affinity,
             "zones": list(self.zones),
             "ssh_from": list(self.ssh_from),
             "ingress": ingress,

@@ -7,6 +7,13 @@ from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.direct_ports import (
+    ALLOCATION_SUFFIX,
+    FORWARDED,
+    forwards,
+    list_direct_ports,
+    ports_of_allocation,
+)
 from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of, includes, label_from_description, node_tag
 from pragmaspec.providers.openstack.network_parts import list_parts, oldest_by_part
@@ -35,7 +42,7 @@ class ClusterNetworks:
                 groups, _ = oldest_by_part(here.groups)
                 with_subnet = {name: each.id for name, each in networks.items() if here.subnet_of(each.id) is not None}
                 found = (with_subnet, next((group.id for group in groups.values()), ""))
-                lost = [nic.network for nic in request.node.interfaces if nic.network not in with_subnet]
+                lost = [nic.network for nic in request.node.interfaces if nic.network not in ("public", *with_subnet)]
                 if lost or not found[1]:
                     raise SiteError(
                         "An object is missing at the site",
@@ -61,6 +68,12 @@ def port_mark(port: Port) -> Label | None:
     return label_from_description(port.description)
 
 
+def network_of(port: Port) -> str:
+    """Return the network of a node that ``port`` is for, as its record calls it; empty: it has no mark."""
+    label = port_mark(port)
+    return "" if label is None else "public" if label.mark.address.endswith(ALLOCATION_SUFFIX) else label.part
+
+
 def is_for(port: Port, mark: Mark, network: str) -> bool:
     """True if ``port`` belongs to this generation of the node, and to the network."""
     label = port_mark(port)
@@ -70,7 +83,10 @@ def is_for(port: Port, mark: Mark, network: str) -> bool:
 def claim(cloud: Cloud, networks: ClusterNetworks, request: BootRequest) -> list[Port]:
     """Return the ports for the interfaces of a new machine, in their order. Raises SiteConflictError if one is taken."""
     ids, group = networks.ids(request)
-    return [_claimed(cloud, request, nic, ids[nic.network], group) for nic in request.node.interfaces]
+    return [
+        _public_port(cloud, request) if nic.network == "public" else _claimed(cloud, request, nic, ids[nic.network], group)
+        for nic in request.node.interfaces
+    ]
 
 
 def remove_ports(cloud: Cloud, mark: Mark, gone: Sequence[str] = ()) -> None:
@@ -82,20 +98,35 @@ def remove_ports(cloud: Cloud, mark: Mark, gone: Sequence[str] = ()) -> None:
 
 
 def _claimed(cloud: Cloud, request: BootRequest, nic: Nic, network: str, group: str) -> Port:
-    body = {
+    body: dict[str, object] = {
         "name": node_tag(request.mark),
         "network_id": network,
-        "mac_address": nic.mac,
         "fixed_ips": [{"ip_address": nic.address}],
         "security_groups": [group],
         "description": description_of(Label(mark=request.mark, part=nic.network)),
     }
+    if nic.mac:
+        body["mac_address"] = nic.mac
+    if nic.network == "private" and forwards(request.node, request.allocation):
+        body["allowed_address_pairs"] = [{"ip_address": each} for each in FORWARDED]
     try:
         return cloud.client.send("network", "POST", "/ports", {"port": body}, "port", Port)
     except CallError as error:
         if error.kind not in _TAKEN:
             raise
         return _own(cloud, request, nic, network, error)
+
+
+def _public_port(cloud: Cloud, request: BootRequest) -> Port:
+    """Return the node's port on the shared network, which is part of the allocation."""
+    mark = request.allocation_mark
+    found = ports_of_allocation(list_direct_ports(cloud), mark.lineage, mark.address).get(request.node.name)
+    if not found:
+        raise SiteError(
+            "An object is missing at the site",
+            f"The public port of {request.node.name} is gone at {cloud.title}. Plan again.",
+        )
+    return found[0]
 
 
 def _own(cloud: Cloud, request: BootRequest, nic: Nic, network: str, refusal: CallError) -> Port:

@@ -132,8 +132,7 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
             elif isinstance(resource, StagedImage):
                 release_image(self._cloud, resource, mark.lineage)
             elif isinstance(resource, Allocation):
-                self._servers.forget_networks()
-                clean_allocation(self._cloud, mark)
+                self._clean_allocation(mark)
 
     @override
     def remove_duplicate(self, site_id: str, mark: Mark) -> None:
@@ -141,8 +140,7 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
             if "/image/" in mark.address:
                 release_digest(self._cloud, site_id, mark.lineage)
             elif mark.address.endswith("/allocation"):
-                self._servers.forget_networks()
-                clean_allocation(self._cloud, mark)
+                self._clean_allocation(mark)
             else:
                 self._servers.remove_one(site_id, mark)
 
@@ -162,6 +160,12 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
     @override
     def close(self) -> None:
         self._cloud.client.close()
+
+    def _clean_allocation(self, mark: Mark) -> None:
+        self._servers.forget_networks()
+        clean_allocation(self._cloud, mark)
+        if self._cloud.settings.anti_affinity != "none":
+            self._servers.groups.remove(mark)
 
     def _translated(self, doing: str) -> AbstractContextManager[None]:
         return translated(f"{doing} at {self._cloud.title}")

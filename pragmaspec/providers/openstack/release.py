@@ -32,6 +32,8 @@ def remove_parts(cloud: Cloud, parts: Parts) -> None:
     """Remove ``parts``, and the ports of nodes that are gone."""
     for address in parts.addresses:
         release(cloud, address)
+    for port in parts.ports:
+        cloud.client.remove("network", f"/ports/{port.id}")
     for router in parts.routers:
         delete_router(cloud.client, router.id)
     for network in parts.networks:

@@ -17,11 +17,12 @@ from pragmaspec.providers.openstack.addresses import attach, granted_node
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import image_id
-from pragmaspec.providers.openstack.listings import SERVERS
+from pragmaspec.providers.openstack.listings import PORTS, SERVERS
 from pragmaspec.providers.openstack.marks import includes, machine_tags, mark_from_metadata, metadata_of, node_tag
 from pragmaspec.providers.openstack.network_parts import list_parts
 from pragmaspec.providers.openstack.objects import Identified, Port, Server
-from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, ports_of, remove_ports
+from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
+from pragmaspec.providers.openstack.server_groups import ServerGroups
 from pragmaspec.providers.openstack.server_watch import ServerWatch
 from pragmaspec.resources import Mark, Node, Outputs
 
@@ -62,6 +63,7 @@ class Servers:
         self._limit = user_data_limit
         self._networks = ClusterNetworks(cloud)
         self._watch = ServerWatch(cloud.client)
+        self.groups = ServerGroups(cloud)
 
     def boot(self, request: BootRequest) -> Outputs:
         """Create the node's server, or bring the present one to the requested state."""
@@ -70,7 +72,7 @@ class Servers:
         server = self._sized(server, request.node)
         server = self._running(server, request.mark.lineage)
         self._attach_address(request)
-        return (("id", server.id),)
+        return (*self._chosen_macs(server), ("id", server.id))
 
     def shutdown(self, mark: Mark, grace_s: float) -> None:
         """Stop the machines of ``mark``. Nova gives the guest a minute, whatever ``grace_s`` is."""
@@ -178,8 +180,11 @@ class Servers:
         zones = self._cloud.settings.zones
         if zones:
             body["availability_zone"] = zones[node.index % len(zones)]
+        document: dict[str, object] = {"server": body}
+        if group := self.groups.hint(request):
+            document["os:scheduler_hints"] = {"group": group}
         try:
-            return self._client.send("compute", "POST", "/servers", {"server": body}, "server", Identified).id
+            return self._client.send("compute", "POST", "/servers", document, "server", Identified).id
         except (keystone.ConnectFailure, keystone.RetriableConnectionFailure, CallError) as error:
             if isinstance(error, CallError) and error.status < _SERVER_FAILED:
                 raise
@@ -312,9 +317,16 @@ class Servers:
     def _await_gone(self, server: Server, lineage: str) -> None:
         self._watch.wait(server.id, lineage, lambda now: now is None or now.status in GONE, STATE_LIMIT_S, "be deleted")
 
+    def _chosen_macs(self, server: Server) -> Outputs:
+        """Return the MACs that the cloud has chosen, where the site names a shared network."""
+        if not self._cloud.settings.network:
+            return ()
+        found = self._client.list(PORTS, device_id=server.id)
+        return tuple((f"mac:{network_of(port)}", port.mac_address) for port in found if network_of(port))
+
     def _attach_address(self, request: BootRequest) -> None:
         """Let the node's floating address lead to its private port."""
-        if all(grant.node != request.node.name for grant in request.allocation.public):
+        if all(grant.node != request.node.name or not grant.translated for grant in request.allocation.public):
             return
         mark = request.allocation_mark
         here = list_parts(self._cloud).of(mark.lineage, mark.address)

@@ -28,6 +28,8 @@ class OpenStackSettings(Frozen, frozen=True):
     """Name in ``clouds.yaml``; empty: ``OS_CLOUD``, or the variables ``OS_*``."""
     region: str = ""
     """Empty: that of the cloud's configuration."""
+    network: str = ""
+    """Name of a shared network whose addresses are public; empty: public addresses are floating ones."""
     zones: tuple[str, ...] = ()
     """Availability zones over which nodes are spread by their index; none: the scheduler chooses."""
     anti_affinity: AntiAffinity = "none"
