@@ -96,7 +96,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
             ),
             completes_late=True,
             late_values=("public",),
-            delivery=Delivery(user_data_limit=49151),
+            delivery=Delivery(user_data_limit=49149),
             networking=Networking(vlans=False, router=True, frontend_offset=4, translated=True, dhcp=True),
         ),
         "simulated": ProviderDescription(

@@ -7,6 +7,8 @@ import msgspec
 
 _MESSAGE_MAX = 600
 _QUOTA_STATUSES = frozenset({403, 409, 413})
+_SECRET = re.compile(r"[A-Za-z0-9+/_=-]{64,}")
+"""Nova quotes user-data, which has private keys, in its refusal."""
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -19,7 +21,7 @@ class CallError(Exception):
     def __init__(self, status: int, kind: str, message: str, call: str) -> None:
         self.status = status
         self.kind = kind
-        self.message = message
+        self.message = message = _SECRET.sub("…", message)
         self.call = call
         super().__init__(f"{message} ({call}: HTTP {status})")
 

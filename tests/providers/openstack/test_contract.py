@@ -18,6 +18,7 @@ pytestmark = [
         "network_use",
         "quotas",
         "site_images",
+        "translated",
         "user_data",
     ),
 ]

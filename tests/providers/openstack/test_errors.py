@@ -44,6 +44,13 @@ def test_a_refusal_becomes_an_error_with_the_words_of_the_service(
     assert "Could not boot hello-frontend" in str(raised.value)
 
 
+def test_user_data_in_a_refusal_are_not_shown() -> None:
+    quoted = b'{"badRequest": {"code": 400, "message": "Invalid input for user_data. Value: ' + b"I2Nsb3Vk" * 50 + b'."}}'
+    refusal = str(call_error(400, quoted, "POST compute/servers"))
+    assert "I2Nsb3Vk" not in refusal
+    assert "Invalid input for user_data. Value: …." in refusal
+
+
 @pytest.mark.parametrize("module", [keystoneauth1.exceptions, openstack.exceptions])
 def test_every_exception_of_the_libraries_is_translated(module: object) -> None:
     assert ERRORS.uncovered(module) == ()  # type: ignore[arg-type]
