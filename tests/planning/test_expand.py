@@ -117,6 +117,8 @@ def test_full_example() -> None:
     assert (physics.public.kind, physics.public.address) == ("address", "192.168.122.10")
     assert (physics.cidr, physics.vlan, physics.mtu) == ("10.22.0.0/24", 22, 9000)
     file = str(EXAMPLES / "full.yaml")
+    lines = (EXAMPLES / "full.yaml").read_text(encoding="utf-8").splitlines()
+    networks_at = next(number for number, line in enumerate(lines, start=1) if line.startswith("    networks:"))
     assert physics.networks == (
         WantedNetwork(
             name="storage",
@@ -124,9 +126,11 @@ def test_full_example() -> None:
             bridge="br70",
             roles=("frontend", "compute", "gpu"),
             mtu=9000,
-            where=Where(file=file, line=180, column=7),
+            where=Where(file=file, line=networks_at + 1, column=7),
         ),
-        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=181, column=7)),
+        WantedNetwork(
+            name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=networks_at + 2, column=7)
+        ),
     )
     assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
     assert physics.protect
