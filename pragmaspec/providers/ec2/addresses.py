@@ -18,7 +18,7 @@ from pragmaspec.networking import LAST_FRONTEND_OFFSET
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import MISSING, TAKEN, has_code, ignoring
 from pragmaspec.providers.ec2.marks import Marked, marked_by_note, marked_of, note_of, owner_of
-from pragmaspec.providers.ec2.network_parts import ClusterParts, ClusterSubnet
+from pragmaspec.providers.ec2.network_parts import ClusterParts
 from pragmaspec.providers.ec2.network_release import interfaces_in
 from pragmaspec.providers.ec2.service import ADDRESS, INTERFACE, Service
 from pragmaspec.resources import Allocation, Mark, Outputs, PublicGrant
@@ -52,11 +52,9 @@ def holder_of(described: Answer) -> Holder | None:
     return Holder(described["NetworkInterfaceId"], marked.mark, words[1], words[2] == "made", "".join(words[3:]))
 
 
-def holders_in(service: Service, subnet: ClusterSubnet | None, mark: Mark) -> list[Holder]:
+def holders_in(service: Service, subnet: str, mark: Mark) -> list[Holder]:
     """Return the holders of an allocation."""
-    if subnet is None:
-        return []
-    found = filter(None, map(holder_of, interfaces_in(service, subnet.id)))
+    found = filter(None, map(holder_of, interfaces_in(service, subnet)))
     return [each for each in found if (each.mark.lineage, each.mark.address) == (mark.lineage, mark.address)]
 
 
@@ -70,7 +68,7 @@ class AddressClaim:
         self._mark = mark
         self._undo = undo
         self._private = parts.subnets[0]
-        self._holders = holders_in(service, self._private, mark)
+        self._holders = holders_in(service, self._private.id, mark)
 
     def make(self, wanted: Allocation) -> Outputs:
         """Claim the wanted addresses, and return those that the site has chosen."""
@@ -96,7 +94,7 @@ class AddressClaim:
                 release(self._service, holder)
 
     def _described(self) -> list[Answer]:
-        return list(self._service.connection.listed("describe_addresses", "Addresses"))
+        return public_addresses(self._service)
 
     def _claimed(self, grant: PublicGrant, holder: Holder | None, described: dict[str, Answer]) -> Answer:
         """Return the address that is claimed for ``grant``."""
@@ -129,7 +127,6 @@ class AddressClaim:
         marked = Marked(self._mark, Holder("", self._mark, node, made).part)
         number = sum(each.node != node for each in self._holders)
         address = IPv4Network(self._private.cidr).network_address + LAST_FRONTEND_OFFSET - number
-        groups = [group] if (group := self._parts.group or self._service.settings.security_group) else []
         made_interface = self._service.create(
             INTERFACE,
             marked,
@@ -137,7 +134,7 @@ class AddressClaim:
             SubnetId=self._private.id,
             PrivateIpAddress=str(address),
             Description=note_of(marked),
-            Groups=groups,
+            Groups=self._service.groups(self._parts.group),
         )
         interface = str(made_interface["NetworkInterfaceId"])
         self._undo.callback(self._removed, "delete_network_interface", NetworkInterfaceId=interface)
@@ -218,7 +215,7 @@ def return_addresses(service: Service, subnets: Mapping[str, str]) -> None:
 
     ``subnets``: the ids of the subnets of these interfaces, by their ids.
     """
-    for described in service.connection.listed("describe_addresses", "Addresses") if subnets else ():
+    for described in public_addresses(service) if subnets else ():
         subnet = subnets.get(described.get("NetworkInterfaceId", ""))
         if subnet is None:
             continue
@@ -226,6 +223,12 @@ def return_addresses(service: Service, subnets: Mapping[str, str]) -> None:
         for holder in holders:
             if holder.address_id == described["AllocationId"]:
                 move(service, holder.address_id, holder.interface)
+
+
+def public_addresses(service: Service) -> list[Answer]:
+    """Return the addresses of the account, without those that are not for VPCs: they have no id."""
+    found = service.connection.listed("describe_addresses", "Addresses")
+    return [each for each in found if each.get("AllocationId")]
 
 
 def _described(service: Service, address_id: str) -> list[Answer]:

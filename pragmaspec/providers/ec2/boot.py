@@ -107,7 +107,7 @@ class NodeBoot:
         except SiteError:
             self._interfaces.remove(connected.created)
             raise
-        if not self._service.capabilities.has("tag_at_creation"):
+        if not machine.is_tagged:
             self._service.tag(machine.id, self._tags())
         return self._begun(machine, connected)
 
@@ -117,7 +117,7 @@ class NodeBoot:
             token = token_of(self._mark.op, attempt)
             parameters |= {"ClientToken": token} if token else {}
             try:
-                answer = self._service.connection.call("run_instances", ImageId=image["ImageId"], **parameters)
+                answer = self._requested(image["ImageId"], parameters)
             except ClientError as error:
                 if code_of(error) != _TOKEN_OF_REMOVED:
                     raise
@@ -131,6 +131,12 @@ class NodeBoot:
             f"{self._node.address}: {_TOKENS} machines of the op {self._mark.op} were removed at the site. Plan again.",
         )
 
+    def _requested(self, image_id: str, parameters: dict[str, Any]) -> Answer:
+        """Request the machine. With a token the request can be repeated, and new interfaces may have to become known."""
+        connection = self._service.connection
+        make = connection.settled if "ClientToken" in parameters else connection.call
+        return make("run_instances", ImageId=image_id, **parameters)
+
     def _parameters(self, connected: Connected, root: RootDisk) -> dict[str, Any]:
         settings, node = self._service.settings, self._node
         attached = [{"DeviceIndex": index, "NetworkInterfaceId": each.id} for index, each in enumerate(connected.interfaces)]
@@ -139,8 +145,9 @@ class NodeBoot:
             "MinCount": 1,
             "MaxCount": 1,
             "NetworkInterfaces": attached,
-            "UserData": self._request.user_data,
         }
+        if self._request.user_data:
+            found["UserData"] = self._request.user_data
         if root.device:
             size_gib = max(root.size_gib, gib(node.disk_bytes))
             disk = {"VolumeSize": size_gib, "DeleteOnTermination": True}

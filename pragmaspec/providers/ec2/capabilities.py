@@ -12,11 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from pragmaspec.providers.ec2.client import Ec2Client
-from pragmaspec.providers.ec2.errors import MISSING, has_code, is_server_error
+from pragmaspec.providers.ec2.errors import MISSING, UNSUPPORTED, has_code, is_server_error
 
 CapabilityName = Literal["tag_at_creation", "instance_types", "further_ranges", "volume_growth", "disk_upload", "quotas"]
 
 _NO_VPC, _NO_VOLUME, _NO_SNAPSHOT = "vpc-00000000", "vol-00000000", "snap-00000000000000000"
+_UNKNOWN = rf"{UNSUPPORTED}|UnknownParameter|InvalidParameterCombination|MalformedQueryString"
+"""Codes of services that do not know a call or one of its parameters."""
 _PROBED_RANGE = "10.255.255.0/28"
 
 
@@ -124,5 +126,6 @@ def _knows(connection: Ec2Client, operation: str, **parameters: Any) -> bool:  #
     try:
         connection.call(operation, **parameters)
     except ClientError as error:
-        return has_code(MISSING)(error)
+        # One that may not be called by these credentials, is known as well.
+        return not (is_server_error(error) or has_code(_UNKNOWN)(error))
     return True

@@ -72,10 +72,9 @@ class NodeInterfaces:
         name = self._request.node.name
         if not any(grant.node == name for grant in self._request.allocation.public):
             return []
-        subnet = self.parts.subnet("private") or self._subnets[0]
         return [
             each
-            for each in holders_in(self._service, subnet, self._request.allocation_mark)
+            for each in holders_in(self._service, self._subnets[0].id, self._request.allocation_mark)
             if each.node == name and each.address_id
         ]
 
@@ -119,7 +118,6 @@ class NodeInterfaces:
     def _create(self, nic: Nic) -> Answer:
         marked = Marked(self._mark, nic.network)
         subnet = self._of(nic)
-        groups = [group] if (group := self.parts.group or self._service.settings.security_group) else []
         try:
             return self._service.create(
                 INTERFACE,
@@ -128,7 +126,7 @@ class NodeInterfaces:
                 SubnetId=subnet.id,
                 PrivateIpAddress=nic.address,
                 Description=note_of(marked),
-                Groups=groups,
+                Groups=self._service.groups(self.parts.group),
             )
         except ClientError as error:
             if not has_code(TAKEN)(error):

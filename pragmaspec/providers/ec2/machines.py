@@ -55,6 +55,8 @@ class Machine(NamedTuple):
     """Size of the first disk as requested; 0: unknown."""
     spot_request: str = ""
     name: str = ""
+    is_tagged: bool = False
+    """True if the tags have its mark."""
 
     @property
     def exists(self) -> bool:
@@ -142,6 +144,7 @@ def machine_of(described: Answer) -> Machine:
         disk_bytes=int(size) if size.isdecimal() else 0,
         spot_request=described.get("SpotInstanceRequestId", ""),
         name=tags.get("Name", ""),
+        is_tagged=marked_by_tags(described) is not None,
     )
 
 

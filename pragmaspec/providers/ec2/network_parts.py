@@ -43,6 +43,12 @@ class ClusterParts(NamedTuple):
         return next((each for each in self.subnets if each.network == network), None)
 
 
+def subnets_of(service: Service, parts: ClusterParts) -> tuple[str, ...]:
+    """Return the ids of the subnets of an allocation, also of one that the options name."""
+    named = service.settings.subnet
+    return (*(each.id for each in parts.subnets), *([named] if named else ()))
+
+
 def find_all_parts(service: Service, lineage: str) -> dict[str, ClusterParts]:
     """Return the objects of every allocation of a stack, by address."""
     return _parts(service, lineage, "")

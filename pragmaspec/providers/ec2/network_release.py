@@ -4,20 +4,18 @@ from pragmaspec.errors import SiteInUseError
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import IN_USE, MISSING, ignoring
 from pragmaspec.providers.ec2.marks import marked_by_note, marked_of, owner_of
-from pragmaspec.providers.ec2.network_parts import ClusterParts, ClusterSubnet
+from pragmaspec.providers.ec2.network_parts import ClusterParts, ClusterSubnet, subnets_of
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.resources import Mark
 
 
 def remove_networks(service: Service, parts: ClusterParts, mark: Mark) -> None:
     """Remove all objects of an allocation. Raises SiteInUseError, before any change, if a machine uses a subnet."""
-    named = service.settings.subnet
-    own = [each for each in parts.subnets if each.id != named]
-    for subnet in own:
+    for subnet in parts.subnets:
         refuse_used(service, subnet, mark.address)
-    for subnet in own:
-        _remove_interfaces(service, subnet, mark)
-    for subnet in own:
+    for subnet_id in subnets_of(service, parts):
+        _remove_interfaces(service, subnet_id, parts)
+    for subnet in parts.subnets:
         service.remove("delete_subnet", SubnetId=subnet.id)
     if parts.group:
         service.remove("delete_security_group", GroupId=parts.group)
@@ -55,10 +53,10 @@ def interfaces_in(service: Service, subnet: str) -> list[Answer]:
     return list(service.connection.listed("describe_network_interfaces", "NetworkInterfaces", Filters=within))
 
 
-def _remove_interfaces(service: Service, subnet: ClusterSubnet, mark: Mark) -> None:
-    """Remove the interfaces of this stack that creations of machines have left behind."""
-    for each in interfaces_in(service, subnet.id):
-        marked = marked_by_note(each.get("Description", ""))
-        if marked and marked.mark.lineage == mark.lineage:
+def _remove_interfaces(service: Service, subnet: str, parts: ClusterParts) -> None:
+    """Remove the interfaces of the cluster, which has a group of its own, that creations of machines have left behind."""
+    for each in interfaces_in(service, subnet):
+        in_cluster = any(group["GroupId"] == parts.group for group in each.get("Groups", ()))
+        if in_cluster and marked_by_note(each.get("Description", "")):
             with ignoring(IN_USE):
                 service.remove("delete_network_interface", NetworkInterfaceId=each["NetworkInterfaceId"])

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import TAKEN, has_code, ignoring
-from pragmaspec.providers.ec2.marks import Marked, marked_of, note_of, owner_of, tags_of
+from pragmaspec.providers.ec2.marks import OP, Marked, marked_of, note_of, owner_of, tags_of
 from pragmaspec.providers.ec2.network_parts import (
     GATEWAY_PART,
     GROUP_PART,
@@ -51,13 +51,13 @@ class NetworkClaim:
         vpc = (before.vpc or self._new_vpc()) if own else self._named_vpc()
         if own:
             self._widen(vpc)
-        group = before.group or ("" if settings.security_group else self._new_group(vpc))
-        if group:
-            self._open(group)
+        group = before.group or self._created_group(GROUP_PART, VpcId=vpc)
+        self._open(group)
         named = self._named_subnet() if settings.subnet else None
         subnets = (named,) if named else tuple(self._subnets(vpc))
         if own and self._wanted.public:
             self._connect(vpc)
+        self._remark((group, *([vpc] if own else ()), *(each.id for each in subnets if each is not named)))
         return ClusterParts(vpc=vpc if own else "", group=group, subnets=subnets, op=self._mark.op or before.op)
 
     def shrink(self, parts: ClusterParts) -> None:
@@ -131,9 +131,6 @@ class NetworkClaim:
             self._undo.callback(self._removed, "disassociate_vpc_cidr_block", AssociationId=association)
             ranges.append(cidr)
 
-    def _new_group(self, vpc: str) -> str:
-        return self._created_group(GROUP_PART, VpcId=vpc)
-
     def _created_group(self, part: str, **parameters: Any) -> str:  # noqa: ANN401
         marked = Marked(self._mark, part)
         name = f"pragmaspec-{part}-{self._mark.uuid}"
@@ -205,6 +202,12 @@ class NetworkClaim:
                     "create_route", RouteTableId=table["RouteTableId"], DestinationCidrBlock=_ANYWHERE, GatewayId=gateway
                 )
             self._undo.callback(self._removed, "delete_route", RouteTableId=table["RouteTableId"], DestinationCidrBlock=_ANYWHERE)
+
+    def _remark(self, object_ids: tuple[str, ...]) -> None:
+        """Let objects that exist already carry the op of this call."""
+        if self._before.id and self._mark.op and self._before.op != self._mark.op:
+            for each in object_ids:
+                self._service.tag(each, [{"Key": OP, "Value": f"op-{self._mark.op}"}])
 
     def _main_table(self, vpc: str) -> Answer:
         named = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]

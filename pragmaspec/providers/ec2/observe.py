@@ -1,6 +1,6 @@
 """Objects of a stack, and the use of a site by all owners."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pragmaspec.planning.observed import (
     CapacityUse,
@@ -14,12 +14,14 @@ from pragmaspec.planning.observed import (
     PublicPool,
     SiteIdentity,
 )
-from pragmaspec.providers.ec2.addresses import Holder, holder_of
+from pragmaspec.providers.ec2.addresses import Holder, holder_of, public_addresses
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.images import GIB
 from pragmaspec.providers.ec2.machines import Machine, all_machines, machines_of
 from pragmaspec.providers.ec2.marks import marked_by_note, marked_of, owner_of
-from pragmaspec.providers.ec2.network_parts import find_all_parts
+from pragmaspec.providers.ec2.network_parts import ClusterParts, find_all_parts
+from pragmaspec.providers.ec2.network_release import gateways_of
+from pragmaspec.providers.ec2.quotas import site_quotas
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.providers.ec2.staged_images import own_images, staged_for
@@ -80,11 +82,16 @@ def _allocations(service: Service, lineage: str) -> Iterator[ObservedAllocation]
     for address, parts in found.items():
         yield ObservedAllocation(
             address=address,
-            networks=tuple(each.network for each in parts.subnets),
+            networks=tuple(each.network for each in parts.subnets) or (("private",) if service.settings.subnet else ()),
             public=tuple(sorted(public.get(address, ()))),
+            faults=("has lost its internet gateway",) if _lost_gateway(service, parts, public.get(address)) else (),
             op=parts.op,
             id=parts.id,
         )
+
+
+def _lost_gateway(service: Service, parts: ClusterParts, public: list[str] | None) -> bool:
+    return bool(public and parts.vpc) and not gateways_of(service, parts.vpc)
 
 
 def _public_addresses(service: Service, lineage: str) -> dict[str, list[str]]:
@@ -94,7 +101,7 @@ def _public_addresses(service: Service, lineage: str) -> dict[str, list[str]]:
         if holder.address_id:
             ids[holder.address_id] = holder.mark.address
     found: dict[str, list[str]] = {}
-    for each in service.connection.listed("describe_addresses", "Addresses") if ids else ():
+    for each in public_addresses(service) if ids else ():
         owner = ids.get(each["AllocationId"])
         if owner:
             found.setdefault(owner, []).append(each["PublicIp"])
@@ -109,7 +116,7 @@ def holders(service: Service, lineage: str) -> list[Holder]:
 
 def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> Inventory:
     """Return the instance types, and all uses of addresses and ranges. The capacity of the hosts is unknown."""
-    flavors = sizes.offered()
+    flavors, machines = sizes.offered(), tuple(all_machines(service))
     return Inventory(
         identity=identity,
         cpus=0,
@@ -117,18 +124,18 @@ def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> In
         disk_bytes=0,
         disk_free_bytes=0,
         cpus_per_node=max((each.cpus for each in flavors), default=0),
-        holdings=tuple(_holdings(service, sizes)),
+        holdings=tuple(_holdings(service, sizes, machines)),
         public=PublicPool(network=PUBLIC_NETWORK),
         addresses=tuple(_address_uses(service)),
         cidrs=tuple(_cidr_uses(service)),
         images=tuple(sorted({each.digest for each in own_images(service) if each.ready})),
         flavors=flavors,
+        quotas=site_quotas(service, sizes, machines),
         reports_capacity=False,
     )
 
 
-def _holdings(service: Service, sizes: Sizes) -> Iterator[CapacityUse]:
-    machines = list(all_machines(service))
+def _holdings(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> Iterator[CapacityUse]:
     volumes = _volume_sizes(service) if any(each.volumes for each in machines) else {}
     for machine in machines:
         flavor = sizes.of_machine(machine.type)
@@ -159,7 +166,7 @@ def _disk_bytes(machine: Machine, volumes: Mapping[str, int]) -> int:
 
 
 def _address_uses(service: Service) -> Iterator[PoolUse]:
-    described = [each for each in service.connection.listed("describe_addresses", "Addresses") if each.get("AssociationId")]
+    described = [each for each in public_addresses(service) if each.get("AssociationId")]
     interfaces = _interface_owners(service) if described else {}
     for each in described:
         mark = interfaces.get(each["AllocationId"]) or interfaces.get(each.get("NetworkInterfaceId", ""))

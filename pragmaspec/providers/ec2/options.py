@@ -57,7 +57,7 @@ class Ec2SiteModel(SiteOptions):
     )
     security_group: Annotated[str | None, text(r"^sg-[0-9a-f]{8,17}$", _ID_ADVICE)] = Field(
         default=None,
-        description="Security group of all nodes. Default: each cluster has one of its own.",
+        description="Existing security group that all nodes have beside the one of their cluster. Default: none.",
         examples=["sg-0a1b2c3d4e5f60718"],
     )
     ssh_from: Annotated[tuple[Annotated[str, source_network()], ...], OneOrMore()] = Field(

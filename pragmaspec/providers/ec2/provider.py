@@ -25,7 +25,7 @@ from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.errors import ERRORS
 from pragmaspec.providers.ec2.images import find_site_image, resolve_site_image
 from pragmaspec.providers.ec2.machines import find_machine
-from pragmaspec.providers.ec2.network_parts import ClusterParts, find_parts
+from pragmaspec.providers.ec2.network_parts import ClusterParts, find_parts, subnets_of
 from pragmaspec.providers.ec2.network_release import refuse_used, remove_networks
 from pragmaspec.providers.ec2.networks import NetworkClaim
 from pragmaspec.providers.ec2.observe import observations, site_inventory
@@ -195,8 +195,8 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
             return
         for subnet in parts.subnets:
             refuse_used(self._service, subnet, mark.address)
-        for subnet in parts.subnets:
-            for holder in holders_in(self._service, subnet, mark):
+        for subnet_id in subnets_of(self._service, parts):
+            for holder in holders_in(self._service, subnet_id, mark):
                 release(self._service, holder)
         remove_networks(self._service, parts, mark)
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from pragmaspec.providers.ec2.capabilities import Capabilities
 from pragmaspec.providers.ec2.client import Answer, Ec2Client
 from pragmaspec.providers.ec2.errors import IN_USE, MISSING, has_code, ignoring
-from pragmaspec.providers.ec2.marks import Marked, mark_filters, tags_of
+from pragmaspec.providers.ec2.marks import LINEAGE, Marked, mark_filters, tag_values, tags_of
 from pragmaspec.providers.ec2.settings import Ec2Settings
 
 REMOVAL_S = 60.0
@@ -53,13 +53,18 @@ class Service:
             parameters["TagSpecifications"] = [{"ResourceType": kind.type, "Tags": tags}]
         answer = self.connection.call(kind.create, **parameters)
         made: Answer = answer[kind.key] if kind.key else answer
-        if not at_creation and tagged:
+        # A service may ignore parameters that it does not know.
+        if tagged and not (at_creation and LINEAGE in tag_values(made)):
             self.tag(made[kind.id], tags)
         return made
 
     def tag(self, object_id: str, tags: list[dict[str, str]]) -> None:
         """Set tags of an object that may have been created just now."""
         self.connection.settled("create_tags", Resources=[object_id], Tags=tags)
+
+    def groups(self, own: str) -> list[str]:
+        """Return the groups of an interface in a cluster whose own group is ``own``."""
+        return [*filter(None, (own, self.settings.security_group))]
 
     def owned(self, operation: str, key: str, lineage: str, address: str = "") -> Iterator[Answer]:
         """Yield the objects of a stack or of one resource; where tags may be missing, all objects."""

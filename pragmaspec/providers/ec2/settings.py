@@ -32,7 +32,7 @@ class Ec2Settings(Frozen, frozen=True):
     subnet: str = ""
     """Id of an existing subnet; empty: each network of a cluster is a subnet of its own."""
     security_group: str = ""
-    """Id of an existing group; empty: each cluster has a group of its own."""
+    """Id of an existing group that all nodes have beside the group of their cluster; empty: none."""
     ssh_from: tuple[str, ...] = ("0.0.0.0/0",)
     """Networks that may connect to nodes by ssh, and ping them; of groups that are made."""
     ingress: tuple[Ingress, ...] = ()

@@ -28,9 +28,7 @@ DIGEST = "pragmaspec-image"
 _DONE, _BLOCKS = "pragmaspec-done", "blocks-"
 BLOCK_BYTES = 512 * 1024
 _BATCH = 64
-"""Blocks that are sent before progress is reported; 32 MiB."""
-_NOTED = 4
-"""Batches after which the snapshot is tagged with its progress."""
+"""Blocks that are sent before progress is reported, and noted in a tag of the snapshot; 32 MiB."""
 _PARALLEL = 8
 _GIB = 2**30
 _TIMEOUT_MIN = 24 * 60
@@ -119,16 +117,16 @@ class SnapshotUpload:
     def _write(self, snapshot: str, disk: RandomAccess, done: int) -> tuple[int, str]:
         """Send the blocks after the first ``done`` ones; return the number of all, and their checksum."""
         blocks, total = _blocks(disk), sha256()
-        count = batches = 0
+        count = 0
         with ThreadPoolExecutor(_PARALLEL) as pool:
             while batch := list(islice(blocks, _BATCH)):
                 missing = batch[max(0, done - count) :]
                 list(pool.map(lambda block: self._put(snapshot, block), missing))
                 for block in batch:
                     total.update(block.digest)
-                count, batches = count + len(batch), batches + 1
+                count += len(batch)
                 self._report(batch[-1].number + 1, disk.size)
-                if missing and batches % _NOTED == 0:
+                if missing:
                     self._service.tag(snapshot, [{"Key": _DONE, "Value": f"{_BLOCKS}{count}"}])
         return count, b64encode(total.digest()).decode()
 

@@ -1,0 +1,118 @@
+"""The contract of providers over OpenStack's ec2-api, with real guests.
+
+Each of its calls takes about a second, so only the tests run here whose subject moto does not have: tokens, claims, and the order
+of removals. ``CANNOT`` lists the tests that fail here, each with the reason, which must be true: they are run too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace as replaced
+
+from pragmaspec.errors import SiteConflictError, SiteInUseError
+from pragmaspec.planning.images.site_images import site_image_digest
+from pragmaspec.providers.ec2.client import Ec2Client
+from pragmaspec.providers.ec2.images import site_image
+from pragmaspec.providers.ec2.settings import Ec2Settings
+from pragmaspec.resources import Blob, StagedImage
+from pragmaspec.testing import contract
+from pragmaspec.testing.selection import has
+from pragmaspec.testing.subject import Subject
+from tests.labs.openstack.lab import OpenStackLab
+from tests.providers.ec2.conftest import ec2_site
+
+pytestmark = [
+    pytest.mark.openstack,
+    has(
+        "boot_check", "duplicate_removal", "faithful", "flavors", "image_listing", "late_macs", "late_public", "public",
+        "site_images", "token", "translated", "user_data",
+    ),
+]  # fmt: skip
+
+HERE = (
+    "test_the_subject_declares_exactly_its_features",
+    "test_an_allocation_is_observed_and_in_the_inventory",
+    "test_a_failed_allocate_leaves_no_claims",
+    "test_a_token_is_valid_for_one_request",
+    "test_a_repeated_boot_names_the_same_values",
+    "test_boot_starts_a_node_that_was_off",
+    "test_a_new_generation_replaces_the_old_one",
+    "test_an_unknown_flavor_is_refused_without_a_trace",
+    "test_a_translated_address_needs_no_interface",
+)
+CANNOT = {
+    "test_a_token_creates_one_machine": "the address of a node has one machine, so a second token is refused as a conflict",
+    "test_an_allocation_grows_and_shrinks_in_place": "a VPC has one range of addresses",
+    "test_stage_reads_files_only_if_the_image_is_missing": "there is no EBS direct API",
+}
+for name in (*HERE, *CANNOT):
+    globals()[name] = getattr(contract, name)
+
+SIZES = (
+    {"name": "tiny", "cpus": 1, "memory_mib": 128, "disk_bytes": 2**30},
+    # It has one CPU in fact; the options are believed.
+    {"name": "small", "cpus": 2, "memory_mib": 512, "disk_bytes": 2 * 2**30},
+)
+
+
+@pytest.fixture
+def ec2_api(openstack_lab: OpenStackLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2Client]:
+    """A connection that bypasses the provider."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", openstack_lab.ec2_access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", openstack_lab.ec2_secret_key)
+    client = Ec2Client(Ec2Settings(endpoint=openstack_lab.ec2_url, region=openstack_lab.region))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def new_subject(openstack_lab: OpenStackLab, ec2_api: Ec2Client, tmp_path: Path) -> Iterator[Subject]:
+    address = ec2_api.call("allocate_address", Domain="vpc")
+    site = ec2_site("lab", endpoint=openstack_lab.ec2_url, region=openstack_lab.region, sizes=SIZES)
+    subject = Subject.at(site, tmp_path, public=address["PublicIp"], rounds=1)
+    images = [each for each in ec2_api.listed("describe_images", "Images") if each["Name"] == "tiny"]
+    found = site_image(min(images, key=lambda each: each["CreationDate"]))
+    digest = site_image_digest(subject.provider.identity().id, found)
+    image = StagedImage(
+        site="lab",
+        digest=digest,
+        name="tiny",
+        format="raw",
+        virtual_size_bytes=2**20,
+        disk=Blob(sha256=digest, size_bytes=0),
+        site_image=found.id,
+        site_name="tiny",
+        checksum=found.checksum,
+    )
+    yield replace(subject, image=image)
+    ec2_api.call("release_address", AllocationId=address["AllocationId"])
+
+
+def test_an_address_has_one_machine(subject: Subject) -> None:
+    subject.prepare()
+    node = subject.node()
+    subject.boot(node)
+    other = subject.node("hello-compute-0")
+    same = replaced(other, nics=(replaced(other.nics[0], address=node.nics[0].address),))
+    with pytest.raises(SiteConflictError) as refusal:
+        subject.boot(same)
+    assert "hello-frontend" in str(refusal.value)
+    assert len(subject.observed().nodes) == 1
+    with pytest.raises(SiteInUseError, match="hello-frontend"):
+        subject.provider.clean(subject.allocation(), subject.mark(subject.allocation()))
+    assert [each.networks for each in subject.observed().allocations] == [("private",)]
+
+
+def test_a_creation_is_found_by_its_interface_before_it_is_tagged(subject: Subject, ec2_api: Ec2Client) -> None:
+    """A run that died between the creation of a machine and its tags."""
+    subject.prepare()
+    node = subject.node()
+    machine_id = dict(subject.boot(node))["id"]
+    tags = ("lineage", "address", "generation", "op")
+    ec2_api.call("delete_tags", Resources=[machine_id], Tags=[{"Key": f"pragmaspec-{key}"} for key in tags])
+    (seen,) = subject.observed().nodes
+    assert (seen.id, seen.address, seen.op) == (machine_id, node.address, subject.boot_request(node).mark.op)
+    subject.ids.clear()
+    assert dict(subject.boot(node))["id"] == machine_id
