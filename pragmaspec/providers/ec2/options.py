@@ -12,6 +12,8 @@ from pragmaspec.spec.fields.url import url_field
 from pragmaspec.spec.models.base import OneOrMore
 from pragmaspec.typing import override
 
+_ENDPOINT_ADVICE = "write the URL of the service, such as http://cloud:8773/services/compute/"
+_CREDENTIAL_ADVICE = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or ~/.aws/credentials) instead"
 _ID_ADVICE = "write the id of one at the site"
 
 
@@ -29,12 +31,10 @@ class Ec2SiteModel(SiteOptions):
     """An account at AWS, at Eucalyptus, or at OpenStack's ec2-api. Credentials are those of AWS's own tools."""
 
     provider: Literal["ec2"] = Field(description="The provider of the site.", examples=["ec2"])
-    endpoint: Annotated[str | None, url_field("write the URL of the service, such as http://cloud:8773/services/compute/")] = (
-        Field(
-            default=None,
-            description="URL of the service. Default: AWS, or AWS_ENDPOINT_URL_EC2.",
-            examples=["http://cloud.example.org:8773/services/compute/"],
-        )
+    endpoint: Annotated[str | None, url_field(_ENDPOINT_ADVICE, credential_advice=_CREDENTIAL_ADVICE)] = Field(
+        default=None,
+        description="URL of the service. Default: AWS, or AWS_ENDPOINT_URL_EC2.",
+        examples=["http://cloud.example.org:8773/services/compute/"],
     )
     region: Annotated[str | None, text(r"^[A-Za-z0-9-]{1,63}$", "write a region such as eu-central-1")] = Field(
         default=None, description="Region. Default: that of the environment or the profile.", examples=["eu-central-1"]

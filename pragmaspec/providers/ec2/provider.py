@@ -53,8 +53,8 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
         connection = Ec2Client(settings, clock)
         self._site = site
         self._connection = connection
-        self._service = Service(site.name, connection, settings, Capabilities(connection))
-        self._sizes = Sizes(self._service)
+        self.service = Service(site.name, connection, settings, Capabilities(connection))
+        self._sizes = Sizes(self.service)
 
     @property
     @override
@@ -80,34 +80,34 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
     @override
     def inventory(self) -> Inventory:
         with ERRORS.translated(f"list the objects of site {self._site.name}"):
-            return site_inventory(self._service, self._sizes, self._identity)
+            return site_inventory(self.service, self._sizes, self._identity)
 
     @override
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         with ERRORS.translated(f"list the objects of site {self._site.name}"):
-            return observations(self._service, self._sizes, self._identity, lineage, recorded)
+            return observations(self.service, self._sizes, self._identity, lineage, recorded)
 
     @override
     def stored(self) -> tuple[StoredImage, ...]:
         with ERRORS.translated(f"list the images of site {self._site.name}"):
-            return stored_images(self._service)
+            return stored_images(self.service)
 
     @override
     def resolve_image(self, name: str) -> SiteImage:
         with ERRORS.translated(f"find image {name} at site {self._site.name}"):
-            return resolve_site_image(self._service, name)
+            return resolve_site_image(self.service, name)
 
     @override
     def find_image(self, image_id: str) -> SiteImage | None:
         with ERRORS.translated(f"find image {image_id} at site {self._site.name}"):
-            return find_site_image(self._service, image_id)
+            return find_site_image(self.service, image_id)
 
     @override
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         with ERRORS.translated(f"allocate {wanted.address}"), ExitStack() as undo:
-            networks = NetworkClaim(self._service, wanted, mark, undo)
+            networks = NetworkClaim(self.service, wanted, mark, undo)
             parts = networks.make()
-            addresses = AddressClaim(self._service, parts, mark, undo)
+            addresses = AddressClaim(self.service, parts, mark, undo)
             outputs = addresses.make(wanted)
             undo.pop_all()
             addresses.shrink(outputs)
@@ -117,53 +117,53 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
     @override
     def stage(self, request: StageRequest) -> Outputs:
         with ERRORS.translated(f"stage image {request.image.name}"):
-            return stage_image(self._service, request)
+            return stage_image(self.service, request)
 
     @override
     def boot(self, request: BootRequest) -> Outputs:
         with ERRORS.translated(f"boot {request.node.address}"):
-            return NodeBoot(self._service, self._sizes, request).run()
+            return NodeBoot(self.service, self._sizes, request).run()
 
     @override
     def check_boot(self, request: BootRequest) -> None:
         with ERRORS.translated(f"check {request.node.address}"):
-            check_boot(self._service, self._sizes, request)
+            check_boot(self.service, self._sizes, request)
 
     @override
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         with ERRORS.translated(f"shut down {node.address}"):
-            for machine in own_machines(self._service, mark):
-                stop_machine(self._service, machine, grace_s)
+            for machine in own_machines(self.service, mark):
+                stop_machine(self.service, machine, grace_s)
 
     @override
     def clean(self, resource: Resource, mark: Mark) -> None:
         with ERRORS.translated(f"clean {resource.address}"):
             if isinstance(resource, StagedImage):
-                release_image(self._service, resource.digest, mark.lineage)
+                release_image(self.service, resource.digest, mark.lineage)
             elif isinstance(resource, Node):
-                remove_machines(self._service, own_machines(self._service, mark), mark)
+                remove_machines(self.service, own_machines(self.service, mark), mark)
             elif isinstance(resource, Allocation):
-                self._release(find_parts(self._service, mark), mark)
+                self._release(find_parts(self.service, mark), mark)
 
     @override
     def remove_duplicate(self, site_id: str, mark: Mark) -> None:
         with ERRORS.translated(f"remove {site_id} of {mark.address}"):
             if site_id.startswith("i-"):
-                machine = find_machine(self._service, site_id)
+                machine = find_machine(self.service, site_id)
                 found = machine.mark if machine else None
                 if machine and found and (found.lineage, found.op) == (mark.lineage, mark.op):
-                    remove_machines(self._service, [machine], found)
+                    remove_machines(self.service, [machine], found)
                 return
-            parts = find_parts(self._service, mark)
+            parts = find_parts(self.service, mark)
             if parts.id == site_id:
                 self._release(parts, mark)
-            release_image(self._service, site_id, mark.lineage)
+            release_image(self.service, site_id, mark.lineage)
 
     @override
     def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
         try:
             with ERRORS.translated(f"look at {node.address}"):
-                machines = own_machines(self._service, mark)
+                machines = own_machines(self.service, mark)
                 if not machines:
                     return Diagnostics(domain="absent")
                 console = self._console_text(machines[0].id)
@@ -175,7 +175,7 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
     @override
     def console_log(self, node: Node, mark: Mark) -> bytes:
         with ERRORS.translated(f"read the console of {node.address}"):
-            machines = own_machines(self._service, mark)
+            machines = own_machines(self.service, mark)
             return self._console_text(machines[0].id).encode()[-_CONSOLE_LIMIT_BYTES:] if machines else b""
 
     @override
@@ -194,11 +194,11 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
         if not parts.id or (parts.op and mark.op and parts.op != mark.op):
             return
         for subnet in parts.subnets:
-            refuse_used(self._service, subnet, mark.address)
-        for subnet_id in subnets_of(self._service, parts):
-            for holder in holders_in(self._service, subnet_id, mark):
-                release(self._service, holder)
-        remove_networks(self._service, parts, mark)
+            refuse_used(self.service, subnet, mark.address)
+        for subnet_id in subnets_of(self.service, parts):
+            for holder in holders_in(self.service, subnet_id, mark):
+                release(self.service, holder)
+        remove_networks(self.service, parts, mark)
 
     def _console_text(self, machine_id: str) -> str:
         return str(self._connection.call("get_console_output", InstanceId=machine_id).get("Output", ""))
@@ -214,5 +214,5 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
             id=digest[:32],
             title=f"ec2, {self._connection.region}, account {account}, {self._connection.endpoint}",
             virt_type="ec2",
-            arch=self._service.settings.architecture,
+            arch=self.service.settings.architecture,
         )

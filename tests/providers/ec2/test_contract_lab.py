@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace as replaced
 
-from pragmaspec.errors import SiteConflictError, SiteInUseError
 from pragmaspec.planning.images.site_images import site_image_digest
 from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.images import site_image
@@ -21,6 +19,7 @@ from pragmaspec.testing import contract
 from pragmaspec.testing.selection import has
 from pragmaspec.testing.subject import Subject
 from tests.labs.openstack.lab import OpenStackLab
+from tests.providers.ec2.claims import *  # noqa: F403 - tests of what the service itself guarantees
 from tests.providers.ec2.conftest import ec2_site
 
 pytestmark = [
@@ -58,7 +57,7 @@ SIZES = (
 
 
 @pytest.fixture
-def ec2_api(openstack_lab: OpenStackLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2Client]:
+def service_itself(openstack_lab: OpenStackLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2Client]:
     """A connection that bypasses the provider."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", openstack_lab.ec2_access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", openstack_lab.ec2_secret_key)
@@ -68,11 +67,11 @@ def ec2_api(openstack_lab: OpenStackLab, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.fixture
-def new_subject(openstack_lab: OpenStackLab, ec2_api: Ec2Client, tmp_path: Path) -> Iterator[Subject]:
-    address = ec2_api.call("allocate_address", Domain="vpc")
+def new_subject(openstack_lab: OpenStackLab, service_itself: Ec2Client, tmp_path: Path) -> Iterator[Subject]:
+    address = service_itself.call("allocate_address", Domain="vpc")
     site = ec2_site("lab", endpoint=openstack_lab.ec2_url, region=openstack_lab.region, sizes=SIZES)
     subject = Subject.at(site, tmp_path, public=address["PublicIp"], rounds=1)
-    images = [each for each in ec2_api.listed("describe_images", "Images") if each["Name"] == "tiny"]
+    images = [each for each in service_itself.listed("describe_images", "Images") if each["Name"] == "tiny"]
     found = site_image(min(images, key=lambda each: each["CreationDate"]))
     digest = site_image_digest(subject.provider.identity().id, found)
     image = StagedImage(
@@ -87,32 +86,4 @@ def new_subject(openstack_lab: OpenStackLab, ec2_api: Ec2Client, tmp_path: Path)
         checksum=found.checksum,
     )
     yield replace(subject, image=image)
-    ec2_api.call("release_address", AllocationId=address["AllocationId"])
-
-
-def test_an_address_has_one_machine(subject: Subject) -> None:
-    subject.prepare()
-    node = subject.node()
-    subject.boot(node)
-    other = subject.node("hello-compute-0")
-    same = replaced(other, nics=(replaced(other.nics[0], address=node.nics[0].address),))
-    with pytest.raises(SiteConflictError) as refusal:
-        subject.boot(same)
-    assert "hello-frontend" in str(refusal.value)
-    assert len(subject.observed().nodes) == 1
-    with pytest.raises(SiteInUseError, match="hello-frontend"):
-        subject.provider.clean(subject.allocation(), subject.mark(subject.allocation()))
-    assert [each.networks for each in subject.observed().allocations] == [("private",)]
-
-
-def test_a_creation_is_found_by_its_interface_before_it_is_tagged(subject: Subject, ec2_api: Ec2Client) -> None:
-    """A run that died between the creation of a machine and its tags."""
-    subject.prepare()
-    node = subject.node()
-    machine_id = dict(subject.boot(node))["id"]
-    tags = ("lineage", "address", "generation", "op")
-    ec2_api.call("delete_tags", Resources=[machine_id], Tags=[{"Key": f"pragmaspec-{key}"} for key in tags])
-    (seen,) = subject.observed().nodes
-    assert (seen.id, seen.address, seen.op) == (machine_id, node.address, subject.boot_request(node).mark.op)
-    subject.ids.clear()
-    assert dict(subject.boot(node))["id"] == machine_id
+    service_itself.call("release_address", AllocationId=address["AllocationId"])
