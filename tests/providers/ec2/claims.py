@@ -12,13 +12,6 @@ from pragmaspec.providers.ec2.machines import find_machine
 from pragmaspec.providers.ec2.provider import Ec2Provider
 from pragmaspec.testing.subject import Subject
 
-__all__ = [
-    "test_a_creation_is_found_by_its_interface_before_it_is_tagged",
-    "test_a_service_creates_one_machine_per_token",
-    "test_a_used_network_is_not_removed",
-    "test_an_address_has_one_machine",
-]
-
 
 def test_an_address_has_one_machine(subject: Subject) -> None:
     subject.prepare()
