@@ -7,8 +7,10 @@ root=$1
 python=$2
 ec2_api=ec2-api==17.0.0 # the last release; the project has ended
 
-scratch=$(mktemp -d -p "$(dirname "$root")")
+scratch=$(dirname "$root")/scratch
 trap 'rm -rf "$scratch"' EXIT
+rm -rf "$scratch" # of a build that was killed
+mkdir "$scratch"
 
 # Prints the lines that a function of pragmaspec.images.debian.distribution returns.
 apt() { "$python" -c "from pragmaspec.images.debian import distribution; print(*distribution.$1, sep='\n')"; }
