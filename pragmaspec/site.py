@@ -71,6 +71,9 @@ QuotaKind = Literal[
     "volumes",
     "volume_storage",
     "security_groups",
+    "security_rules",
+    "subnets",
+    "routers",
     "keys",
 ]
 """Kinds of quotas. ``memory`` is in MiB; ``disk`` and ``volume_storage`` are in bytes; the others are numbers of objects."""

@@ -147,6 +147,9 @@ def _quotas(model: QuotasModel) -> tuple[tuple[QuotaKind, int], ...]:
         "volumes": model.volumes,
         "volume_storage": model.volume_storage_bytes,
         "security_groups": model.security_groups,
+        "security_rules": model.security_rules,
+        "subnets": model.subnets,
+        "routers": model.routers,
         "keys": model.keys,
     }
     return tuple((kind, limit) for kind, limit in limits.items() if limit is not None)

@@ -36,6 +36,9 @@ USUAL_RATES: Mapping[QuotaKind, Rates] = MappingProxyType(
         "volumes": (("volume", 1),),
         "volume_storage": (("volume_byte", 1),),
         "security_groups": (("cluster", 1),),
+        "security_rules": (("cluster", 1),),
+        "subnets": (("network", 1),),
+        "routers": (("cluster", 1),),
         "keys": (("cluster", 1),),
     }
 )
@@ -53,6 +56,9 @@ _NOUNS: Mapping[QuotaKind, tuple[str, str]] = MappingProxyType(
         "volumes": ("volume", "volumes"),
         "volume_storage": ("volume storage", "volume storage"),
         "security_groups": ("security group", "security groups"),
+        "security_rules": ("security rule", "security rules"),
+        "subnets": ("subnet", "subnets"),
+        "routers": ("router", "routers"),
         "keys": ("key pair", "key pairs"),
     }
 )

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import msgspec
 
 from pragmaspec.errors import SiteError
-from pragmaspec.networking import Networking
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaBasis, QuotaUse
 from pragmaspec.providers.openstack.addresses import holder
 from pragmaspec.providers.openstack.client import Client
@@ -19,7 +18,8 @@ from pragmaspec.providers.openstack.images import is_complete, list_images
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS, SUBNETS
 from pragmaspec.providers.openstack.marks import Label, label_from_description, mark_from_metadata
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts
-from pragmaspec.providers.openstack.objects import AbsoluteLimits, NetworkQuota, OfferedFlavor, Server, Zone
+from pragmaspec.providers.openstack.objects import AbsoluteLimits, NetworkQuota, OfferedFlavor, SecurityGroup, Server, Zone
+from pragmaspec.providers.openstack.security import missing_rules
 from pragmaspec.providers.openstack.servers import GONE
 from pragmaspec.resources import Mark
 from pragmaspec.site import Flavor, QuotaKind
@@ -28,6 +28,8 @@ from pragmaspec.text import did_you_mean, joined
 _GIB = 2**30
 _CPUS_MAX = 1024
 _NAMED = 5
+_FIRST_RULES = 2
+"""Neutron gives every group two rules, for traffic to the outside."""
 _DHCP = "network:dhcp"
 _RUNNING = frozenset({"ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "RESIZE", "VERIFY_RESIZE", "MIGRATING", "RESCUE"})
 _NETWORK_QUOTAS: Mapping[str, QuotaKind] = {
@@ -35,6 +37,9 @@ _NETWORK_QUOTAS: Mapping[str, QuotaKind] = {
     "network": "networks",
     "port": "ports",
     "security_group": "security_groups",
+    "security_group_rule": "security_rules",
+    "subnet": "subnets",
+    "router": "routers",
 }
 
 
@@ -67,7 +72,7 @@ def take_inventory(cloud: Cloud) -> Inventory:
         networks=tuple(network.name for network in (*cloud.external_networks(), *filter(None, (cloud.shared_network,)))),
         devices=(),
         flavors=tuple(_flavor(each) for each in answers.flavors),
-        quotas=tuple(_quotas(answers, cloud.site.networking)),
+        quotas=tuple(_quotas(cloud, answers)),
     )
 
 
@@ -125,7 +130,7 @@ def _network_quotas(client: Client, project: str) -> Mapping[str, NetworkQuota]:
     return {name: quota for name, quota in found.items() if name in _NETWORK_QUOTAS}
 
 
-def _quotas(answers: _Answers, networking: Networking) -> Iterator[Quota]:
+def _quotas(cloud: Cloud, answers: _Answers) -> Iterator[Quota]:
     limits = answers.limits
     compute: tuple[tuple[QuotaKind, int, int, Sequence[QuotaUse]], ...] = (
         ("instances", limits.maxTotalInstances, limits.totalInstancesUsed, _users(answers.servers, lambda _: 1)),
@@ -135,17 +140,24 @@ def _quotas(answers: _Answers, networking: Networking) -> Iterator[Quota]:
     for kind, limit, used, users in compute:
         complete = sum(use.amount for use in users) == used
         yield Quota(kind=kind, limit=_limit(limit), used=used, users=tuple(users) if complete else ())
+    rates = _network_rates(cloud)
     for name, quota in answers.quotas.items():
-        kind = _NETWORK_QUOTAS[name]
-        used = quota.used + quota.reserved
+        kind, used = _NETWORK_QUOTAS[name], quota.used + quota.reserved
         if kind == "ports":
             # The site makes the port of a network's DHCP server some time after the network.
-            used += len(answers.parts.subnets) - answers.dhcp_ports
-            routed: tuple[tuple[QuotaBasis, int], ...] = (("cluster", 1),) if networking.router else ()
-            rates: tuple[tuple[QuotaBasis, int], ...] = (("nic", 1), ("network", 1), *routed)
-            yield Quota(kind=kind, limit=_limit(quota.limit), used=max(0, used), rates=rates)
-        else:
-            yield Quota(kind=kind, limit=_limit(quota.limit), used=used)
+            used = max(0, used + len(answers.parts.subnets) - answers.dhcp_ports)
+        yield Quota(kind=kind, limit=_limit(quota.limit), used=used, rates=rates.get(kind))
+
+
+def _network_rates(cloud: Cloud) -> Mapping[QuotaKind, tuple[tuple[QuotaBasis, int], ...]]:
+    """Return the amounts that differ from the usual ones: routers, their ports, those of DHCP servers, and rules of groups."""
+    routers = 1 if cloud.site.networking.router else 0
+    rules = _FIRST_RULES + len(missing_rules(SecurityGroup(id=""), cloud.settings))
+    return {
+        "ports": (("nic", 1), ("network", 1), ("cluster", routers)),
+        "routers": (("cluster", routers),),
+        "security_rules": (("cluster", rules),),
+    }
 
 
 def _users(servers: Sequence[Server], amount: Callable[[Server], int]) -> list[QuotaUse]:

@@ -5,6 +5,7 @@ is their mark, and the name of a port is the tag of its node. Tags of servers ma
 60 characters, so the machines of a node are found by a tag with a UUID.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
@@ -16,6 +17,10 @@ _WORD = "pragmaspec"
 _NONE = "-"
 _FIELDS = 4
 """Number of fields of a description before the optional part."""
+
+
+_CLUSTER_TWICE = re.compile(r"^([^/]+/([^/]+)/node/)\2(?=-)")
+_ABBREVIATED = re.compile(r"^([^/]+/([^/]+)/node/)~(?=-)")
 
 
 class Label(Frozen, frozen=True):
@@ -65,9 +70,13 @@ def mark_from_metadata(metadata: Mapping[str, str]) -> Mark | None:
 
 
 def description_of(label: Label) -> str:
-    """Return ``pragmaspec LINEAGE GENERATION OP ADDRESS [PART]``."""
+    """Return ``pragmaspec LINEAGE GENERATION OP ADDRESS [PART]``, of at most 255 characters, as Neutron demands.
+
+    The name of a cluster that begins the name of its node is written as ``~``.
+    """
     mark = label.mark
-    words = (_WORD, mark.lineage, str(mark.generation), mark.op or _NONE, mark.address, *([label.part] if label.part else []))
+    address = _CLUSTER_TWICE.sub(r"\1~", mark.address)
+    words = (_WORD, mark.lineage, str(mark.generation), mark.op or _NONE, address, *([label.part] if label.part else []))
     return " ".join(words)
 
 
@@ -79,6 +88,7 @@ def label_from_description(description: str | None) -> Label | None:
     lineage, generation, op, address, *part = fields
     if not generation.isascii() or not generation.isdigit():
         return None
+    address = _ABBREVIATED.sub(r"\1\2", address)
     mark = Mark(lineage=lineage, address=address, generation=int(generation), op="" if op == _NONE else op)
     return Label(mark=mark, part="".join(part))
 

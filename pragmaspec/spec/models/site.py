@@ -322,6 +322,15 @@ class QuotasModel(Model):
     security_groups: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
         default=None, description="Number of security groups, of which each cluster takes one.", examples=[10]
     )
+    security_rules: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of rules of security groups, of which each cluster takes one.", examples=[100]
+    )
+    subnets: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of subnets, of which each network of a cluster takes one.", examples=[10]
+    )
+    routers: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
+        default=None, description="Number of routers, of which each cluster takes one.", examples=[10]
+    )
     keys: Annotated[int | None, integer(0, _QUOTA_MAX)] = Field(
         default=None, description="Number of key pairs, of which each cluster takes one.", examples=[10]
     )

@@ -18,7 +18,7 @@ from pragmaspec.resources import Mark
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000000"
 MARK = Mark(lineage=LINEAGE, address="lab/hello/node/hello-frontend", generation=2, op="a" * 32)
-WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
+WORDS = st.from_regex(r"[a-z0-9/-]{1,60}", fullmatch=True)
 MARKS = st.builds(
     Mark, lineage=st.uuids().map(str), address=WORDS, generation=st.integers(0, 10**6), op=st.sampled_from(["", "a" * 32])
 )
@@ -27,6 +27,15 @@ MARKS = st.builds(
 @given(MARKS, st.one_of(st.just(""), WORDS))
 def test_a_description_is_read_as_it_was_written(mark: Mark, part: str) -> None:
     assert label_from_description(description_of(Label(mark=mark, part=part))) == Label(mark=mark, part=part)
+
+
+def test_the_longest_description_is_one_that_neutron_takes() -> None:
+    site, cluster, network = "s" * 42, "c" * 42, "n" * 42
+    node = f"{cluster}-".ljust(63, "1")
+    mark = Mark(lineage=LINEAGE, address=f"{site}/{cluster}/node/{node}", generation=999_999, op="a" * 32)
+    description = description_of(Label(mark=mark, part=network))
+    assert len(description) <= 255
+    assert label_from_description(description) == Label(mark=mark, part=network)
 
 
 @given(MARKS)

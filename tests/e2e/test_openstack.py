@@ -1,0 +1,201 @@
+"""The complete workflow on a real OpenStack with real guests: plan, apply, log in, change, damage by hand, repair, clean."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import openstack
+import pytest
+from openstack.connection import Connection
+
+from tests.e2e.workspace import Workspace
+from tests.guest.vc_out_reader import read
+from tests.guest_images.cloud_tiny import build_cloud_tiny
+from tests.labs.openstack.lab import OpenStackLab
+
+pytestmark = pytest.mark.openstack
+
+LIMIT_S = 900
+"""Of a command on a busy machine, where an emulated guest boots in up to a minute."""
+
+SPEC = """\
+images:
+  tiny: {{source: {image}, format: qcow2}}
+sites:
+  lab: {{provider: openstack, cloud: lab-demo, zones: nova}}
+clusters:
+  trial:
+    site: lab
+    image: tiny
+    readiness: ssh
+    frontend: {{cpus: 1, memory: 128 MiB}}
+    computes: {{count: {computes}, cpus: 1, memory: 128 MiB}}
+"""
+
+
+class CloudWorkspace(Workspace):
+    """A user's working directory with the credentials of the project ``demo``."""
+
+    lab: OpenStackLab
+    disk: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "OS_CLIENT_CONFIG_FILE": str(self.lab.clouds_file)}
+
+    def write(self, computes: int) -> None:
+        (self.directory / "cluster.yaml").write_text(SPEC.format(image=self.disk, computes=computes), encoding="utf-8")
+
+    def apply(self) -> str:
+        return self.run("apply", "cluster.yaml", "--auto-approve", limit_s=LIMIT_S).out
+
+    def drift(self) -> str:
+        return self.run("plan", "cluster.yaml", limit_s=LIMIT_S).out
+
+    def addresses(self) -> dict[str, str | None]:
+        listed = self.json("list", "cluster", "trial")
+        return {node["name"]: node["addresses"].get("public") for node in listed["clusters"][0]["nodes"]}
+
+
+@pytest.fixture(scope="module")
+def cloud(openstack_lab: OpenStackLab) -> Iterator[Connection]:
+    """The user's own access to the project, to look at it and to damage it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OS_CLIENT_CONFIG_FILE", str(openstack_lab.clouds_file))
+        connection = openstack.connect(cloud="lab-demo")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(openstack_lab: OpenStackLab, tmp_path_factory: pytest.TempPathFactory) -> CloudWorkspace:
+    directory = tmp_path_factory.mktemp("cloud")
+    found = CloudWorkspace(directory / "work", directory / "home", directory)
+    found.lab = openstack_lab
+    found.disk = build_cloud_tiny(Path.home() / ".cache" / "pragmaspec-tests" / "cloud-tiny")
+    found.write(2)
+    found.apply()
+    return found
+
+
+def test_plan_afterwards_is_a_no_op(cluster: CloudWorkspace) -> None:
+    assert cluster.run("plan", "--detailed-exitcode", limit_s=LIMIT_S).out.startswith("No changes")
+
+
+def test_login_reaches_computes_through_the_floating_address(cluster: CloudWorkspace) -> None:
+    """The host keys were known before the first login."""
+    assert cluster.run("ssh", "trial-frontend", "--", "hostname").out.strip() == "trial-frontend"
+    assert cluster.run("ssh", "trial-compute-1", "--", "hostname").out.strip() == "trial-compute-1"
+    there = cluster.run("ssh", "trial-compute-0", "--", "ssh", "trial-frontend", "hostname")
+    assert there.out.strip() == "trial-frontend"
+
+
+def test_guests_know_their_cluster(cluster: CloudWorkspace) -> None:
+    document = cluster.run("ssh", "trial-frontend", "--", "cat", "/root/vc-out.xml").out
+    (cluster.directory / "vc-out.xml").write_text(document)
+    assert 'compute count="2"' in document
+    assert str(cluster.addresses()["trial-frontend"]) in document
+    assert read(document) is not None
+
+
+def test_computes_reach_the_outside_through_the_router(cluster: CloudWorkspace) -> None:
+    outside = str(cluster.lab.public[254])
+    with socket.create_server((outside, 0)) as server:
+        server.settimeout(60)
+        peers: list[str] = []
+
+        def answer() -> None:
+            connection, (peer, _port) = server.accept()
+            with connection:
+                peers.append(peer)
+                connection.sendall(b"outside\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = str(server.getsockname()[1])
+        output = cluster.run("ssh", "trial-compute-0", "--", f"nc {outside} {port} </dev/null").out
+        thread.join()
+    assert output == "outside\n"
+    assert peers != [cluster.addresses()["trial-frontend"]], "the router's address, not the frontend's"
+
+
+def test_a_cluster_grows_and_shrinks(cluster: CloudWorkspace, cloud: Connection) -> None:
+    cluster.write(3)
+    cluster.apply()
+    assert cluster.run("ssh", "trial-compute-0", "--", "ssh", "trial-compute-2", "hostname").out.strip() == "trial-compute-2"
+    cluster.write(1)
+    cluster.apply()
+    assert servers(cloud) == {"trial-frontend", "trial-compute-0"}
+    assert "compute-1" not in cluster.run("ssh", "trial-frontend", "--", "cat", "/etc/hosts").out
+
+
+def servers(cloud: Connection) -> set[str]:
+    return {server.name for server in cloud.compute.servers() if server.name.startswith("trial-")}
+
+
+def delete_compute(cloud: Connection) -> None:
+    server = cloud.compute.find_server("trial-compute-0", ignore_missing=False)
+    cloud.compute.delete_server(server)
+    cloud.compute.wait_for_delete(server)
+
+
+def pause_compute(cloud: Connection) -> None:
+    server = cloud.compute.find_server("trial-compute-0", ignore_missing=False)
+    cloud.compute.pause_server(server)
+    cloud.compute.wait_for_server(server, status="PAUSED")
+
+
+def detach_address(cloud: Connection) -> None:
+    (address,) = own_addresses(cloud)
+    cloud.network.update_ip(address, port_id=None)
+
+
+def delete_address(cloud: Connection) -> None:
+    (address,) = own_addresses(cloud)
+    cloud.network.delete_ip(address)
+
+
+def own_addresses(cloud: Connection) -> list[openstack.network.v2.floating_ip.FloatingIP]:
+    return [address for address in cloud.network.ips() if "/trial/allocation" in (address.description or "")]
+
+
+def remove_rule(cloud: Connection) -> None:
+    group = cloud.network.find_security_group("trial", ignore_missing=False)
+    rule = next(each for each in group.security_group_rules if each["protocol"] == "tcp")
+    cloud.network.delete_security_group_rule(rule["id"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (delete_compute, "is gone from the site"),
+        (pause_compute, "is paused"),
+        (detach_address, "is detached"),
+        (delete_address, "has lost public address"),
+        (remove_rule, "lacks the rule tcp 22"),
+    ],
+)
+def test_damage_by_hand_is_drift_and_repaired(
+    cluster: CloudWorkspace, cloud: Connection, damage: Callable[[Connection], None], words: str
+) -> None:
+    damage(cloud)
+    assert words in " ".join(cluster.drift().split())
+    cluster.apply()
+    assert cluster.drift().startswith("No changes")
+    assert cluster.run("ssh", "trial-compute-0", "--", "hostname", limit_s=LIMIT_S).out.strip() == "trial-compute-0"
+
+
+def test_a_cluster_is_shut_down_and_booted(cluster: CloudWorkspace, cloud: Connection) -> None:
+    cluster.run("shutdown", "trial", "--auto-approve", limit_s=LIMIT_S)
+    assert {server.status for server in cloud.compute.servers() if server.name.startswith("trial-")} == {"SHUTOFF"}
+    cluster.run("boot", "trial", "--auto-approve", limit_s=LIMIT_S)
+    assert cluster.run("ssh", "trial-frontend", "--", "hostname").out.strip() == "trial-frontend"
+
+
+def test_clean_leaves_nothing(cluster: CloudWorkspace, cloud: Connection) -> None:
+    cluster.run("clean", "trial", "--shutdown", "--auto-approve", limit_s=LIMIT_S)
+    assert servers(cloud) == set()
+    found = (*cloud.network.networks(), *cloud.network.routers(), *cloud.network.security_groups(), *cloud.network.ips())
+    assert [each.description for each in found if "/trial/allocation" in (each.description or "")] == []
+    assert [image.name for image in cloud.image.images(tag="pragmaspec") if image.name == "tiny"] == []
