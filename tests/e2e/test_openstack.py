@@ -92,11 +92,15 @@ def test_login_reaches_computes_through_the_floating_address(cluster: CloudWorks
 
 
 def test_guests_know_their_cluster(cluster: CloudWorkspace) -> None:
-    document = cluster.run("ssh", "trial-frontend", "--", "cat", "/root/vc-out.xml").out
-    (cluster.directory / "vc-out.xml").write_text(document)
-    assert 'compute count="2"' in document
-    assert str(cluster.addresses()["trial-frontend"]) in document
-    assert read(document) is not None
+    document, end, links = cluster.run("ssh", "trial-frontend", "--", "cat /root/vc-out.xml; ip -o link show").out.partition(
+        "</vc>"
+    )
+    made = read(document + end, links)
+    assert made.machines == ["trial-compute-0", "trial-compute-1"]
+    assert not made.not_found
+    assert [interface.address for interface in made.interfaces.values()] == ["10.0.0.4"], "a floating address is no interface"
+    hosts = cluster.run("ssh", "trial-compute-0", "--", "cat", "/etc/hosts").out
+    assert f"{cluster.addresses()['trial-frontend']}\ttrial-frontend.public" in hosts
 
 
 def test_computes_reach_the_outside_through_the_router(cluster: CloudWorkspace) -> None:

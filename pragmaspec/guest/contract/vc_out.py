@@ -59,7 +59,8 @@ def _compute(root: ET.Element, node: Node, cluster: GuestCluster) -> None:
 
 def _interfaces(parent: ET.Element, node: Node) -> None:
     for nic in ordered_nics(node):
-        _child(parent, nic.network, _interface(nic))
+        if not nic.translated:  # readers would give the address to the private interface, which has its MAC
+            _child(parent, nic.network, _interface(nic))
 
 
 def _interface(nic: Nic) -> dict[str, str]:
