@@ -50,9 +50,11 @@ class RecordingRemote(SshClient):
         self._lock = threading.Lock()
 
     def answers(self, node, timeout_s=5.0):
-        with self._lock:
-            self.probed.append((node, self.route(node).address))
-        return bool(self.route(node).address)
+        address = self.route(node).address
+        if address:  # without one, as of a frontend that still boots, nothing is probed
+            with self._lock:
+                self.probed.append((node, address))
+        return bool(address)
 
     def run(self, node, argv, stdin=b"", timeout_s=60.0, tick=None):
         assert self.route(node).address
