@@ -7,6 +7,7 @@ project when it is released, which its description notes.
 from collections.abc import Iterable
 
 from pragmaspec.errors import SiteConflictError, SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.marks import Label, description_of, label_from_description
 from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork
@@ -64,6 +65,7 @@ def attach(cloud: Cloud, address: FloatingIp, port_id: str) -> None:
     """Let ``address`` lead to the port, wherever it leads now."""
     if address.port_id != port_id:
         _changed(cloud, address, {"port_id": port_id})
+        reach("openstack.address.attached")
 
 
 def holder(address: FloatingIp) -> str:

@@ -1,13 +1,16 @@
 """Allocations: the networks, the router, the security group and the floating addresses of one cluster.
 
-Every part is looked up by its mark before it is made, so a call can be repeated. Names of these objects are not unique, so an
-answer that was lost while the service still worked may have made a part twice: the older one stays.
+Every part is looked up by its mark before it is made, so a call can be repeated. Names of these objects are not unique, so a
+request that was executed twice, or whose answer was lost, may have made a part twice: a call that makes something looks again at
+its end, and the older part stays.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Network
 
 from pragmaspec.errors import SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.openstack.addresses import (
     by_age,
     external_network,
@@ -17,12 +20,13 @@ from pragmaspec.providers.openstack.addresses import (
     reserved_address,
 )
 from pragmaspec.providers.openstack.call_error import CallError
+from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.direct_ports import new_direct_port, ports_of_allocation
 from pragmaspec.providers.openstack.marks import Label, description_of
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
 from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet
-from pragmaspec.providers.openstack.release import delete_network, delete_router, refuse_foreign
+from pragmaspec.providers.openstack.release import delete_router, refuse_foreign, remove_parts
 from pragmaspec.providers.openstack.security import add_rules, missing_rules
 from pragmaspec.resources import STANDARD_MTU, Allocation, Mark, Network, Outputs, PublicGrant
 
@@ -51,11 +55,13 @@ class _Build:
         self._wanted = wanted
         self._mark = mark
         self._undo: list[Callable[[], object]] = []
+        self._kept: set[str] = set()
+        """Ids of the parts in use."""
 
     def run(self) -> Outputs:
         everything = list_parts(self._cloud)
         here = everything.of(self._mark.lineage, self._mark.address)
-        networks, surplus = oldest_by_part(here.networks)
+        networks, _ = oldest_by_part(here.networks)
         group = self._security_group(here)
         subnets = {network.name: self._network(network, networks.get(network.name), here) for network in self._wanted.networks}
         if self._wanted.private.gateway is not None:
@@ -65,21 +71,21 @@ class _Build:
             grant.node: self._direct_port(grant, here, group) if direct else self._address(grant, everything, here)
             for grant in self._wanted.public
         }
-        unwanted = (*surplus, *(each for name, each in networks.items() if name not in subnets))
-        refuse_foreign(self._cloud, unwanted, self._mark.lineage)
-        self._drop(here, {held.id for held in granted.values()}, unwanted)
+        self._kept.update(held.id for held in granted.values())
+        if self._undo:
+            here = list_parts(self._cloud).of(self._mark.lineage, self._mark.address)
+        self._drop(here)
         return tuple((f"public:{node}", held.address) for node, held in granted.items())
 
     def undo(self) -> None:
         """Remove the parts that this call has made, the newest first. What cannot be removed now is removed with the rest."""
         for remove in reversed(self._undo):
-            try:
+            with suppress(CallError, *LOST):
                 remove()
-            except CallError:
-                continue
 
     def _network(self, wanted: Network, present: NeutronNetwork | None, here: Parts) -> Subnet:
         found = present or self._new_network(wanted)
+        self._kept.add(found.id)
         subnet = here.subnet_of(found.id)
         if subnet is not None and subnet.cidr == str(IPv4Network(wanted.cidr, strict=False)):
             return subnet
@@ -93,6 +99,7 @@ class _Build:
             body["mtu"] = wanted.mtu
         made = self._client.send("network", "POST", "/networks", {"network": body}, "network", NeutronNetwork)
         self._undo.append(lambda: self._client.remove("network", f"/networks/{made.id}"))
+        reach("openstack.network.made")
         return made
 
     def _new_subnet(self, wanted: Network, network_id: str) -> Subnet:
@@ -107,11 +114,13 @@ class _Build:
             "allocation_pools": service_pools(wanted),
             "dns_nameservers": list(public.dns) if public is not None else [],
         }
-        return self._client.send("network", "POST", "/subnets", {"subnet": body}, "subnet", Subnet)
+        made = self._client.send("network", "POST", "/subnets", {"subnet": body}, "subnet", Subnet)
+        reach("openstack.subnet.made")
+        return made
 
     def _security_group(self, here: Parts) -> str:
         """Return the id of the cluster's security group, with all of its rules."""
-        found, surplus = oldest_by_part(here.groups)
+        found, _ = oldest_by_part(here.groups)
         group = next(iter(found.values()), None)
         if group is None:
             body = {"name": self._wanted.cluster, "description": self._description()}
@@ -120,21 +129,22 @@ class _Build:
             )
             made = group.id
             self._undo.append(lambda: self._client.remove("network", f"/security-groups/{made}"))
+            reach("openstack.group.made")
+        self._kept.add(group.id)
         add_rules(self._client, group.id, missing_rules(group, self._cloud.settings))
-        for each in surplus:
-            self._client.remove("network", f"/security-groups/{each.id}")
+        reach("openstack.group.complete")
         return group.id
 
     def _router(self, here: Parts, subnet: Subnet) -> None:
-        found, surplus = oldest_by_part(here.routers)
+        found, _ = oldest_by_part(here.routers)
         router = next(iter(found.values()), None) or self._new_router()
+        self._kept.add(router.id)
         try:
             self._client.call("network", "PUT", f"/routers/{router.id}/add_router_interface", body={"subnet_id": subnet.id})
         except CallError as error:
             if _ALREADY not in error.message:
                 raise
-        for each in surplus:
-            delete_router(self._client, each.id)
+        reach("openstack.router.connected")
 
     def _new_router(self) -> Router:
         body = {
@@ -144,6 +154,7 @@ class _Build:
         }
         router = self._client.send("network", "POST", "/routers", {"router": body}, "router", Router)
         self._undo.append(lambda: delete_router(self._client, router.id))
+        reach("openstack.router.made")
         return router
 
     def _address(self, grant: PublicGrant, everything: Parts, here: Parts) -> FloatingIp:
@@ -160,6 +171,7 @@ class _Build:
         else:
             taken = new_address(self._cloud, grant, self._mark)
         self._undo.append(lambda: release(self._cloud, taken))
+        reach("openstack.address.made")
         return taken
 
     def _direct_port(self, grant: PublicGrant, here: Parts, group: str) -> Port:
@@ -176,21 +188,23 @@ class _Build:
             )
         made = new_direct_port(self._cloud, grant.node, self._mark, group)
         self._undo.append(lambda: self._client.remove("network", f"/ports/{made.id}"))
+        reach("openstack.address.made")
         return made
 
-    def _drop(self, here: Parts, kept: Collection[str], networks: Iterable[NeutronNetwork]) -> None:
-        """Remove what is no longer wanted, and what exists twice. ``kept``: ids of the floating addresses in use."""
-        for address in here.addresses:
-            if address.id not in kept:
-                release(self._cloud, address)
-        for port in here.ports:
-            if port.id not in kept:
-                self._client.remove("network", f"/ports/{port.id}")
-        if self._wanted.private.gateway is None:
-            for router in here.routers:
-                delete_router(self._client, router.id)
-        for network in networks:
-            delete_network(self._client, network.id)
+    def _drop(self, here: Parts) -> None:
+        """Remove the parts that are no longer wanted, and those that exist twice."""
+        networks = [each for each in here.networks if each.id not in self._kept]
+        refuse_foreign(self._cloud, networks, self._mark.lineage)
+        remove_parts(
+            self._cloud,
+            Parts(
+                networks=tuple(networks),
+                routers=tuple(each for each in here.routers if each.id not in self._kept),
+                groups=tuple(each for each in here.groups if each.id not in self._kept),
+                addresses=tuple(each for each in here.addresses if each.id not in self._kept),
+                ports=tuple(each for each in here.ports if each.id not in self._kept),
+            ),
+        )
 
     def _description(self, part: str = "") -> str:
         return description_of(Label(mark=self._mark, part=part))

@@ -4,9 +4,9 @@ Requests are repeated only where that is harmless: those that read, those that s
 not begun. After any other failure the effect is unknown, and the caller looks the object up before it asks again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from keystoneauth1 import exceptions as keystone
@@ -22,6 +22,7 @@ from pragmaspec.providers.openstack.settings import OpenStackSettings
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Params = Mapping[str, str | int]
+Connected = TypeVar("Connected")
 
 COMPUTE_MICROVERSION = "2.52"
 """Of the release Pike (2017): tags when a server is created, and flavors within servers."""
@@ -39,6 +40,9 @@ _NOT_BEGUN = frozenset({413, 429})
 """The service was asked too often, and has done nothing."""
 _PASSING = frozenset({429, 413, 500, 502, 503, 504})
 _HARMLESS = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+LOST = (keystone.ConnectFailure, keystone.ConnectTimeout, keystone.UnknownConnectionError)
+"""Errors of requests that had no answer, or none that was complete. They may have taken effect."""
+_NOT_SIGNED_IN = (*LOST, keystone.DiscoveryFailure, keystone.HttpServerError, keystone.TooManyRequests)
 PAGE = 500
 
 
@@ -61,7 +65,7 @@ class Client:
 
     def project_id(self) -> str:
         """Return the id of the project. Signs in at the first use."""
-        found = self._connected().get_project_id()
+        found = self._repeated(lambda: self._connected().get_project_id())
         if found is None:
             raise keystone.AuthorizationFailure("The credentials name no project.")
         return str(found)
@@ -133,12 +137,13 @@ class Client:
         if body is not None:
             arguments["data"] = msgspec.json.encode(body)
             arguments["headers"] = {"Content-Type": "application/json", **arguments["headers"]}
+        adapter = self._adapter(service)
         attempt = 0
         while True:
             attempt += 1
             try:
-                answer = self._request(service, method, path, **arguments)
-            except (keystone.ConnectFailure, keystone.RetriableConnectionFailure):
+                answer = _request(adapter, method, path, **arguments)
+            except LOST:
                 if method not in _HARMLESS or attempt == _ATTEMPTS:
                     raise
                 self._clock.sleep(_pause_s(attempt, None))
@@ -154,23 +159,19 @@ class Client:
     def upload(self, path: str, body: Any) -> None:  # noqa: ANN401 - a readable file, or an iterator of bytes
         """Send the bytes of an image. Raises CallError for a refusal. Never repeated."""
         headers = {"Content-Type": "application/octet-stream"}
-        answer = self._request("image", "PUT", path, data=body, headers=headers)
+        answer = _request(self._adapter("image"), "PUT", path, data=body, headers=headers)
         if answer.status_code >= _REFUSED:
             raise call_error(answer.status_code, answer.content, f"PUT image{path}")
 
     def server_time(self) -> str:
         """Return the ``Date`` of the image service, against which its own times are compared."""
-        return str(self._request("image", "GET", "/schemas/image").headers.get("Date", ""))
+        return str(_request(self._adapter("image"), "GET", "/schemas/image").headers.get("Date", ""))
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             if self._session is not None and self._session.session is not None:
                 self._session.session.close()
-
-    def _request(self, service: Service, method: Method, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - requests' response
-        timeout = (CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
-        return self._adapter(service).request(path, method, raise_exc=False, connect_retries=0, timeout=timeout, **arguments)
 
     def _connected(self) -> Session:
         with self._lock:
@@ -187,22 +188,54 @@ class Client:
 
     def _adapter(self, service: Service) -> Adapter:
         with self._lock:
-            session = self._sign_in()
-            if service not in self._adapters and self._region is not None:
-                self._adapters[service] = Adapter(
-                    session=session,
-                    service_type=service,
-                    interface=self._region.get_interface(service),
-                    region_name=self._region.get_region_name(service),
-                    endpoint_override=self._region.get_endpoint(service),
-                    version=_MAJOR[service],
-                    default_microversion=COMPUTE_MICROVERSION if service == "compute" else None,
-                )
+            if service not in self._adapters:
+                self._adapters[service] = self._repeated(lambda: self._new_adapter(service))
             return self._adapters[service]
+
+    def _new_adapter(self, service: Service) -> Adapter:
+        """Return an adapter for the service's address, which is found out once.
+
+        Raises DiscoveryFailure rather than use the address of the catalogue without knowing the version of the API: there, every
+        object would seem to be missing.
+        """
+        session, region = self._sign_in(), self._region
+        if region is None:
+            raise TypeError(service)
+        place: dict[str, Any] = {"interface": region.get_interface(service), "region_name": region.get_region_name(service)}
+        address = region.get_endpoint(service)
+        if address is None:
+            versions: dict[str, Any] = {
+                "min_version": _MAJOR[service],
+                "max_version": f"{_MAJOR[service].partition('.')[0]}.latest",
+            }
+            found = session.get_endpoint_data(service_type=service, discover_versions=False, **place, **versions)
+            if found is None:
+                raise keystone.EndpointNotFound(f"The catalogue has no service {service}.")
+            if found.api_version is None:
+                raise keystone.DiscoveryFailure(f"The service {service} does not tell the versions of its API.")
+            address = found.url
+        microversion = COMPUTE_MICROVERSION if service == "compute" else None
+        return Adapter(
+            session=session, service_type=service, endpoint_override=address, default_microversion=microversion, **place
+        )
+
+    def _repeated(self, connect: Callable[[], Connected]) -> Connected:
+        """Return what ``connect`` returns, which is repeated if the site does not answer: it changes nothing there."""
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return connect()
+            except _NOT_SIGNED_IN:
+                self._clock.sleep(_pause_s(attempt, None))
+        return connect()
 
 
 _NOT_FOUND = 404
 _REFUSED = 400
+
+
+def _request(adapter: Adapter, method: Method, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - requests' response
+    timeout = (CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
+    return adapter.request(path, method, raise_exc=False, connect_retries=0, timeout=timeout, **arguments)
 
 
 def _chosen(settings: OpenStackSettings) -> dict[str, Any]:

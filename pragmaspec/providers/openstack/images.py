@@ -1,23 +1,26 @@
-"""Images at Glance: uploaded once per project, under an id that follows from their content.
+"""Images at Glance: uploaded once per project, and found by the digest in their properties.
 
-Of two users of a project who upload one image at the same time, the second gets a conflict, and waits for the first.
-An upload that was cut off leaves an image that never becomes active: it is deleted and begun again once nobody refreshes it.
+Glance never accepts the id of a deleted image again, so ids are chosen at random. Of two users of a project who upload one image
+at the same time, the one whose image is older goes on, and the other waits. An upload that was cut off leaves an image that never
+becomes active: it is deleted and begun again, that of another stack once nobody refreshes it.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
-from uuid import NAMESPACE_URL, uuid5
+from uuid import uuid4
 
 from pragmaspec.errors import SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.planning.observed import StoredImage
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.openstack.call_error import CallError
-from pragmaspec.providers.openstack.client import Client
+from pragmaspec.providers.openstack.client import LOST, Client
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.listings import IMAGES
 from pragmaspec.providers.openstack.marks import stack_tag, stack_users
@@ -26,7 +29,9 @@ from pragmaspec.resources import Outputs, StagedImage
 
 TAG = "pragmaspec"
 _PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
-_CONFLICT, _NOT_FOUND = 409, 404
+_NOT_FOUND, _CONFLICT, _SERVER_FAILED = 404, 409, 500
+_MISSING = "An object is missing at the site"
+_CREATIONS_MAX = 3
 _GIB = 2**30
 _CHUNK = 2**20
 
@@ -42,19 +47,24 @@ class ImagePart(NamedTuple):
     """A file of an image as an image of Glance. ``name``: ``disk``, ``kernel`` or ``initrd``."""
 
     name: str
-    id: str
     format: str
     container: str
 
 
 def image_id(cloud: Cloud, image: StagedImage) -> str:
-    """Return the id of the image that servers are created from."""
-    return image.site_image if image.in_place else part_id(cloud, image.digest, "disk")
+    """Return the id of the image that servers are created from. Raises SiteError if it is not staged."""
+    if image.in_place:
+        return image.site_image
+    found = next((each for each in list_parts_of(cloud.client, image.digest, "disk") if is_complete(each)), None)
+    if found is None:
+        raise SiteError(_MISSING, f"Image {image.name} was deleted at {cloud.title} meanwhile. Apply again.")
+    return found.id
 
 
-def part_id(cloud: Cloud, digest: str, part: str) -> str:
-    """Return the id of a part: ids are unique in the whole cloud, so that of the project is part of it."""
-    return str(uuid5(NAMESPACE_URL, f"pragmaspec:{cloud.project}:{digest}:{part}"))
+def list_parts_of(client: Client, digest: str, part: str) -> list[GlanceImage]:
+    """Return the images of one part, complete or not, the oldest first."""
+    found = client.list(IMAGES, tag=TAG, pragmaspec_sha256=digest, pragmaspec_part=part)
+    return sorted(found, key=lambda image: (image.created_at, image.id))
 
 
 def list_images(client: Client, tag: str = TAG) -> tuple[GlanceImage, ...]:
@@ -69,11 +79,7 @@ def is_complete(image: GlanceImage) -> bool:
 
 def stage_image(cloud: Cloud, request: StageRequest) -> Outputs:
     """Put the image into the project, and note that this stack uses it."""
-    upload = _Upload(cloud, request)
-    if not upload.is_present():
-        upload.run()
-    upload.note_use()
-    return (("id", image_id(cloud, request.image)),)
+    return (("id", _Staging(cloud, request).run()),)
 
 
 def release_image(cloud: Cloud, image: StagedImage, lineage: str) -> None:
@@ -89,8 +95,10 @@ def release_digest(cloud: Cloud, digest: str, lineage: str) -> None:
         tags = [tag for tag in part.tags if tag.startswith(f"{TAG}=")]
         if stack_tag(lineage) in tags:
             cloud.client.remove("image", f"/images/{part.id}/tags/{stack_tag(lineage)}")
+            reach("openstack.image.released")
         if not [tag for tag in tags if tag != stack_tag(lineage)]:
             cloud.client.remove("image", f"/images/{part.id}")
+            reach("openstack.image.removed")
 
 
 def stored_images(cloud: Cloud) -> tuple[StoredImage, ...]:
@@ -109,107 +117,134 @@ def stored_images(cloud: Cloud) -> tuple[StoredImage, ...]:
     )
 
 
-class _Upload:
+class _Staging:
     """One call of :func:`stage_image`."""
 
     def __init__(self, cloud: Cloud, request: StageRequest) -> None:
         self._cloud = cloud
         self._client = cloud.client
         self._request = request
-        image = request.image
-        parts = [ImagePart("disk", part_id(cloud, image.digest, "disk"), image.format, "bare")]
-        if image.kernel is not None:
-            parts.append(ImagePart("kernel", part_id(cloud, image.digest, "kernel"), "aki", "aki"))
-        if image.initrd is not None:
-            parts.append(ImagePart("initrd", part_id(cloud, image.digest, "initrd"), "ari", "ari"))
-        self._parts = tuple(reversed(parts))  # the disk is last, so that it names only parts that exist
+        self._ids: dict[str, str] = {}
+        """Ids of the parts that are complete."""
         self._sent = 0
 
-    def is_present(self) -> bool:
-        """True if every part is complete."""
-        return all(self._is_complete(part) for part in self._parts)
+    def run(self) -> str:
+        """Upload the missing parts, tag all of them with this stack, and return the id of the disk."""
+        image = self._request.image
+        parts = [ImagePart("disk", image.format, "bare")]
+        if image.kernel is not None:
+            parts.append(ImagePart("kernel", "aki", "aki"))
+        if image.initrd is not None:
+            parts.append(ImagePart("initrd", "ari", "ari"))
+        for part in reversed(parts):  # the disk is last, so that it names only parts that exist
+            found = self._complete(part) or self._uploaded(part)
+            self._ids[part.name] = found.id
+            self._note_use(found)
+        return self._ids["disk"]
 
-    def run(self) -> None:
-        """Upload the missing parts."""
-        files = self._request.files
-        paths = {"disk": files.disk, "kernel": files.kernel, "initrd": files.initrd}
-        for part in self._parts:
-            path = paths[part.name]
-            if path is None:
-                raise TypeError(part.name)
-            if self._is_complete(part):
-                self._advance(path.stat().st_size)
-            else:
-                self._put(part, path)
-
-    def note_use(self) -> None:
-        """Tag the parts with this stack. Raises SiteError if another stack has deleted one meanwhile."""
-        tag = stack_tag(self._request.mark.lineage)
-        for part in self._parts:
-            found = self._show(part)
-            if found is not None and tag not in found.tags:
-                self._client.call("image", "PUT", f"/images/{part.id}/tags/{tag}")
-                found = self._show(part)
-            if found is None:
-                raise SiteError(
-                    "An object is missing at the site",
-                    f"Image {self._request.image.name} was deleted at {self._cloud.title} meanwhile. Apply again.",
-                )
-
-    def _show(self, part: ImagePart) -> GlanceImage | None:
-        return self._client.show("image", f"/images/{part.id}", "", GlanceImage)
-
-    def _is_complete(self, part: ImagePart) -> bool:
-        """True if ``part`` is complete, also by another upload that is waited for. The rest of a dead one is deleted."""
-        while (found := self._show(part)) is not None:
-            if is_complete(found):
-                return True
-            if found.status in ("active", "killed", "deactivated") or self._is_abandoned(found):
-                self._client.remove("image", f"/images/{part.id}")
-                return False
+    def _complete(self, part: ImagePart) -> GlanceImage | None:
+        """Return the image of ``part`` if it is complete, also by another upload that is waited for. Dead ones are deleted."""
+        while True:
+            found = self._parts(part)
+            whole = next((image for image in found if is_complete(image)), None)
+            if whole is not None:
+                return whole
+            dead = [image for image in found if self._is_dead(image)]
+            for image in dead:
+                self._client.remove("image", f"/images/{image.id}")
+            if len(found) == len(dead):
+                return None
             self._client.clock.sleep(_PAUSE_S)
-        return False
+
+    def _parts(self, part: ImagePart) -> list[GlanceImage]:
+        return list_parts_of(self._client, self._request.image.digest, part.name)
+
+    def _note_use(self, image: GlanceImage) -> None:
+        """Tag the image with this stack. Raises SiteError if another stack has deleted it meanwhile."""
+        tag = stack_tag(self._request.mark.lineage)
+        if tag in image.tags:
+            return
+        try:
+            self._client.call("image", "PUT", f"/images/{image.id}/tags/{tag}")
+            found = self._show(image.id)
+        except CallError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            found = None
+        if found is None:
+            name = self._request.image.name
+            raise SiteError(_MISSING, f"Image {name} was deleted at {self._cloud.title} meanwhile. Apply again.")
+
+    def _show(self, image: str) -> GlanceImage | None:
+        return self._client.show("image", f"/images/{image}", "", GlanceImage)
+
+    def _is_dead(self, image: GlanceImage) -> bool:
+        return image.status in ("active", "killed", "deactivated") or self._is_abandoned(image)
 
     def _is_abandoned(self, found: GlanceImage) -> bool:
-        """True if the upload has given no sign of life for a while, by the site's own clock."""
+        """True if the upload has given no sign of life for a while, by the site's own clock, or was one of this stack.
+
+        Only one run of a stack exists at a time, and it stages an image once.
+        """
+        if stack_tag(self._request.mark.lineage) in found.tags:
+            return True
         now, last = self._client.server_time(), found.updated_at
         if not now or not last:
             return True
         passed = parsedate_to_datetime(now) - datetime.fromisoformat(last).astimezone(UTC)
         return passed.total_seconds() > ABANDONED_S
 
-    def _put(self, part: ImagePart, path: Path) -> None:
-        body = {**self._properties(part), "pragmaspec_sha512": _sha512(path)}
+    def _uploaded(self, part: ImagePart) -> GlanceImage:
+        """Return the image of ``part`` after its upload; that of another stack that was quicker."""
+        files = self._request.files
+        path = {"disk": files.disk, "kernel": files.kernel, "initrd": files.initrd}[part.name]
+        if path is None:
+            raise TypeError(part.name)
+        own = str(uuid4())
         try:
-            self._client.call("image", "POST", "/images", body=body)
-        except CallError as error:
-            if error.status == _CONFLICT and self._is_complete(part):
-                return
-            if error.status != _CONFLICT:
-                raise
-            self._client.call("image", "POST", "/images", body=body)
-        try:
-            with _SignsOfLife(self._client, part.id):
-                self._client.upload(f"/images/{part.id}/file", _Body(path, self._advance))
-            self._check(part)
+            self._create({**self._properties(part), "id": own, "pragmaspec_sha512": _sha512(path)})
+            reach("openstack.image.made")
+            is_first = next((image.id for image in self._parts(part)), own) == own
+            if is_first:
+                with _SignsOfLife(self._client, own):
+                    self._client.upload(f"/images/{own}/file", _Body(path, self._advance))
+                reach("openstack.image.filled")
+                return self._checked(own)
         except BaseException:
             # Also for an interrupted run: nobody else may take the rest for a live upload.
-            self._client.remove("image", f"/images/{part.id}")
+            with suppress(CallError, *LOST):
+                self._client.remove("image", f"/images/{own}")
             raise
+        self._client.remove("image", f"/images/{own}")
+        return self._complete(part) or self._uploaded(part)
 
-    def _check(self, part: ImagePart) -> None:
-        found = self._show(part)
+    def _create(self, body: dict[str, object]) -> None:
+        """Create the image without its bytes. Repeated if its effect is unknown: the id exists once."""
+        for attempt in range(1, _CREATIONS_MAX + 1):
+            try:
+                self._client.call("image", "POST", "/images", body=body)
+            except (CallError, *LOST) as error:
+                status = error.status if isinstance(error, CallError) else _SERVER_FAILED
+                if attempt > 1 and status == _CONFLICT:
+                    return
+                if attempt == _CREATIONS_MAX or status < _SERVER_FAILED:
+                    raise
+            else:
+                return
+
+    def _checked(self, own: str) -> GlanceImage:
+        found = self._show(own)
         if found is None or not is_complete(found):
             state = "is gone" if found is None else f"has the status {found.status}, and other bytes than were sent"
             raise SiteError(
                 "The image arrived damaged",
                 f"Image {self._request.image.name} {state} at {self._cloud.title} after its upload. Apply again.",
             )
+        return found
 
     def _properties(self, part: ImagePart) -> dict[str, object]:
         image = self._request.image
         properties: dict[str, object] = {
-            "id": part.id,
             "name": image.name if part.name == "disk" else f"{image.name}-{part.name}",
             "disk_format": part.format,
             "container_format": part.container,
@@ -221,9 +256,9 @@ class _Upload:
         if part.name == "disk":
             properties |= {**_HARDWARE, "min_disk": -(-image.virtual_size_bytes // _GIB)}
             if image.kernel is not None:
-                properties |= {"kernel_id": part_id(self._cloud, image.digest, "kernel"), "os_command_line": image.cmdline}
+                properties |= {"kernel_id": self._ids["kernel"], "os_command_line": image.cmdline}
             if image.initrd is not None:
-                properties |= {"ramdisk_id": part_id(self._cloud, image.digest, "initrd")}
+                properties |= {"ramdisk_id": self._ids["initrd"]}
         return properties
 
     def _advance(self, count: int) -> None:
@@ -271,7 +306,7 @@ class _SignsOfLife:
             change = [{"op": "add", "path": "/pragmaspec_alive", "value": str(count)}]
             try:
                 self._client.call("image", "PATCH", f"/images/{self._image}", body=change, headers=_PATCH)
-            except CallError:
+            except (CallError, *LOST):
                 return
 
 

@@ -82,10 +82,13 @@ def list_parts(cloud: Cloud) -> Parts:
 
 
 def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Part, ...]]:
-    """Return the oldest object of each part's name, and the others: duplicates of requests whose answers were lost."""
+    """Return the oldest object of each part's name, and the others: duplicates of requests whose answers were lost.
+
+    A network with a subnet precedes one without, on which no machine can be.
+    """
     found: dict[str, Part] = {}
     others: list[Part] = []
-    for each in sorted(parts, key=lambda part: (part.created_at, part.id)):
+    for each in sorted(parts, key=lambda part: (not getattr(part, "subnets", True), part.created_at, part.id)):
         label = label_from_description(each.description)
         name = label.part if label is not None else ""
         if name in found:

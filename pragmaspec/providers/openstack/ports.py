@@ -1,9 +1,10 @@
 """Ports of nodes: the claims of their private addresses and MACs, which Neutron grants to one port only."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Lock
 
 from pragmaspec.errors import SiteConflictError, SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -80,12 +81,16 @@ def is_for(port: Port, mark: Mark, network: str) -> bool:
     return label is not None and label.part == network and label.mark.generation == mark.generation
 
 
-def claim(cloud: Cloud, networks: ClusterNetworks, request: BootRequest) -> list[Port]:
-    """Return the ports for the interfaces of a new machine, in their order. Raises SiteConflictError if one is taken."""
+def claim(cloud: Cloud, networks: ClusterNetworks, request: BootRequest, only: Collection[str] | None = None) -> list[Port]:
+    """Return the ports for the interfaces of a machine, in their order; ``only``: those in networks of these names.
+
+    Raises SiteConflictError if one is taken.
+    """
     ids, group = networks.ids(request)
+    wanted = [nic for nic in request.node.interfaces if only is None or nic.network in only]
     return [
         _public_port(cloud, request) if nic.network == "public" else _claimed(cloud, request, nic, ids[nic.network], group)
-        for nic in request.node.interfaces
+        for nic in wanted
     ]
 
 
@@ -95,6 +100,7 @@ def remove_ports(cloud: Cloud, mark: Mark, gone: Sequence[str] = ()) -> None:
         label = port_mark(port)
         if label is not None and includes(mark, label.mark) and port.device_id in ("", *gone):
             cloud.client.remove("network", f"/ports/{port.id}")
+            reach("openstack.port.removed")
 
 
 def _claimed(cloud: Cloud, request: BootRequest, nic: Nic, network: str, group: str) -> Port:
@@ -110,11 +116,13 @@ def _claimed(cloud: Cloud, request: BootRequest, nic: Nic, network: str, group: 
     if nic.network == "private" and forwards(request.node, request.allocation):
         body["allowed_address_pairs"] = [{"ip_address": each} for each in FORWARDED]
     try:
-        return cloud.client.send("network", "POST", "/ports", {"port": body}, "port", Port)
+        made = cloud.client.send("network", "POST", "/ports", {"port": body}, "port", Port)
     except CallError as error:
         if error.kind not in _TAKEN:
             raise
         return _own(cloud, request, nic, network, error)
+    reach("openstack.port.made")
+    return made
 
 
 def _public_port(cloud: Cloud, request: BootRequest) -> Port:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from pragmaspec.errors import SiteInUseError
+from pragmaspec.failpoints import reach
 from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.providers.openstack.addresses import release
 from pragmaspec.providers.openstack.call_error import CallError
@@ -32,6 +33,7 @@ def remove_parts(cloud: Cloud, parts: Parts) -> None:
     """Remove ``parts``, and the ports of nodes that are gone."""
     for address in parts.addresses:
         release(cloud, address)
+        reach("openstack.address.released")
     for port in parts.ports:
         cloud.client.remove("network", f"/ports/{port.id}")
     for router in parts.routers:
@@ -40,6 +42,7 @@ def remove_parts(cloud: Cloud, parts: Parts) -> None:
         delete_network(cloud.client, network.id)
     for group in parts.groups:
         cloud.client.remove("network", f"/security-groups/{group.id}")
+        reach("openstack.group.removed")
 
 
 def delete_router(client: Client, router_id: str) -> None:
@@ -47,10 +50,12 @@ def delete_router(client: Client, router_id: str) -> None:
     for port in client.list(PORTS, device_id=router_id, device_owner=_ROUTER_INTERFACE):
         try:
             client.call("network", "PUT", f"/routers/{router_id}/remove_router_interface", body={"port_id": port.id})
+            reach("openstack.router.disconnected")
         except CallError as error:
             if error.status != _NOT_FOUND:
                 raise
     client.remove("network", f"/routers/{router_id}")
+    reach("openstack.router.removed")
 
 
 def delete_network(client: Client, network_id: str) -> None:
@@ -59,6 +64,7 @@ def delete_network(client: Client, network_id: str) -> None:
         if not port.device_id and not port.device_owner:
             client.remove("network", f"/ports/{port.id}")
     client.remove("network", f"/networks/{network_id}")
+    reach("openstack.network.removed")
 
 
 def machines_on(cloud: Cloud, networks: Iterable[NeutronNetwork]) -> tuple[AttachedMachine, ...]:

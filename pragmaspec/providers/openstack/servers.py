@@ -8,13 +8,14 @@ answer until it appears, and two servers of one node are deleted before a third 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
-from keystoneauth1 import exceptions as keystone
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.openstack.addresses import attach, granted_node
 from pragmaspec.providers.openstack.call_error import CallError
+from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import image_id
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS
@@ -24,7 +25,7 @@ from pragmaspec.providers.openstack.objects import Identified, Port, Server
 from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
 from pragmaspec.providers.openstack.server_groups import ServerGroups
 from pragmaspec.providers.openstack.server_watch import ServerWatch
-from pragmaspec.resources import Mark, Node, Outputs
+from pragmaspec.resources import Mark, Nic, Node, Outputs
 
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
 PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
@@ -50,8 +51,8 @@ LOOKUP_LIMIT_S = 20.0
 """Time until a server whose creation got no answer is listed, if it was created at all."""
 _LOOKUP_PAUSE_S = 1.0
 _STEPS_MAX = 6
-_CONFLICT, _NOT_FOUND = 409, 404
-_SERVER_FAILED = 500
+_CREATIONS_MAX = 3
+_CONFLICT, _SERVER_FAILED = 409, 500
 
 
 class Servers:
@@ -67,9 +68,12 @@ class Servers:
 
     def boot(self, request: BootRequest) -> Outputs:
         """Create the node's server, or bring the present one to the requested state."""
-        server = self._present(request) or self._created(request)
+        present = self._present(request)
+        server = present or self._created(request)
         server = self._with_op(server, request.mark)
         server = self._sized(server, request.node)
+        if present is not None:
+            server = self._connected(server, request)
         server = self._running(server, request.mark.lineage)
         self._attach_address(request)
         return (*self._chosen_macs(server), ("id", server.id))
@@ -149,18 +153,49 @@ class Servers:
                 f"{self._limit:,}.",
             )
         flavor = self._cloud.flavor(node.flavor)
+        for _ in range(_CREATIONS_MAX):
+            server = self._built(request, flavor.id)
+            # A request that was executed twice makes two servers, of which one takes the port from the other when it fails.
+            twins = [each for each in self._listed(mark) if server is None or each.id != server.id]
+            if not twins and server is not None and server.status != "ERROR" and not self._detached(server, request):
+                return server
+            self._delete([*twins, *([server] if server is not None else [])], mark.lineage)
+            if not twins and (server is None or server.status == "ERROR"):
+                reason = server.fault.message if server is not None and server.fault is not None else "It was deleted meanwhile."
+                remove_ports(self._cloud, mark)
+                raise build_failure(node, reason, self._cloud.title)
+        raise SiteError(
+            "A server has lost its network",
+            f"{self._cloud.title} made {node.name} {_CREATIONS_MAX} times without its network, or as two servers at once. They "
+            "were deleted again. Apply again; if it persists, ask the operators of the cloud.",
+        )
+
+    def _built(self, request: BootRequest, flavor: str) -> Server | None:
+        """Return a new server once it is built, or has failed; None: it was deleted meanwhile."""
         ports = claim(self._cloud, self._networks, request)
         try:
-            server_id = self._post(request, flavor.id, ports)
+            server_id = self._post(request, flavor, ports)
         except CallError:
-            remove_ports(self._cloud, mark)
+            remove_ports(self._cloud, request.mark)
             raise
-        server = self._watch.wait(server_id, mark.lineage, _is_built, BUILD_LIMIT_S, "be built")
-        if server is None or server.status == "ERROR":
-            reason = server.fault.message if server is not None and server.fault is not None else "It was deleted meanwhile."
-            self._delete([server] if server is not None else [], mark.lineage)
-            remove_ports(self._cloud, mark, [server_id])
-            raise build_failure(node, reason, self._cloud.title)
+        reach("openstack.server.made")
+        return self._watch.wait(server_id, request.mark.lineage, _is_built, BUILD_LIMIT_S, "be built")
+
+    def _detached(self, server: Server, request: BootRequest) -> list[Nic]:
+        """Return the interfaces of the node whose ports ``server`` does not have."""
+        own = {network_of(port) for port in self._client.list(PORTS, device_id=server.id)}
+        return [nic for nic in request.node.interfaces if nic.network not in own]
+
+    def _connected(self, server: Server, request: BootRequest) -> Server:
+        """Return ``server`` with all interfaces of the node: it is stopped to attach one that it has lost."""
+        lost = self._detached(server, request)
+        if not lost:
+            return server
+        server = self._stopped(server, request.mark.lineage, 0)
+        for port in claim(self._cloud, self._networks, request, [nic.network for nic in lost]):
+            body = {"interfaceAttachment": {"port_id": port.id}}
+            self._client.call("compute", "POST", f"/servers/{server.id}/os-interface", body=body)
+            reach("openstack.port.attached")
         return server
 
     def _post(self, request: BootRequest, flavor: str, ports: Sequence[Port]) -> str:
@@ -185,7 +220,7 @@ class Servers:
             document["os:scheduler_hints"] = {"group": group}
         try:
             return self._client.send("compute", "POST", "/servers", document, "server", Identified).id
-        except (keystone.ConnectFailure, keystone.RetriableConnectionFailure, CallError) as error:
+        except (CallError, *LOST) as error:
             if isinstance(error, CallError) and error.status < _SERVER_FAILED:
                 raise
             return self._created_without_answer(mark, error)
@@ -224,6 +259,8 @@ class Servers:
         server = self._settled(server, lineage)
         if server.status not in ("ACTIVE", "SHUTOFF"):
             server = self._stopped(self._running(server, lineage), lineage, 0)
+        if server.flavor.original_name == node.flavor:
+            return server  # an earlier call has asked for it, and its resize is confirmed now
         self._act(server, {"resize": {"flavorRef": flavor.id}})
         server = self._awaited(server, lineage, "be resized", {"VERIFY_RESIZE", "ACTIVE", "SHUTOFF"}, resized=flavor.name)
         if server.flavor.original_name != flavor.name:
@@ -245,9 +282,10 @@ class Servers:
             if step is None:
                 break
             action, purpose = step
-            self._act(server, action)
-            before = server.status
-            server = self._awaited(server, lineage, purpose, None, left=before)
+            if self._act(server, action):
+                server = self._awaited(server, lineage, purpose, None, left=server.status)
+            else:
+                server = self._later(server, lineage)
         reason = f": {server.fault.message}" if server.fault is not None else ""
         raise SiteError(
             "A server does not run",
@@ -256,16 +294,19 @@ class Servers:
         )
 
     def _stopped(self, server: Server, lineage: str, grace_s: float) -> Server:
-        server = self._settled(server, lineage)
-        if server.status == "VERIFY_RESIZE":
-            self._act(server, {"confirmResize": None})
-            server = self._awaited(server, lineage, "have its resize confirmed", None, left="VERIFY_RESIZE")
-        if server.status in ("PAUSED", "RESCUE"):
-            server = self._running(server, lineage)
-        if server.status not in ("ACTIVE", "ERROR"):
-            return server  # off, or without memory: suspended, shelved
-        self._act(server, {"os-stop": None})
-        return self._awaited(server, lineage, "be off", {"SHUTOFF"}, limit_s=grace_s + STOP_MARGIN_S)
+        for _ in range(_STEPS_MAX):
+            server = self._settled(server, lineage)
+            if server.status in ("PAUSED", "RESCUE"):
+                server = self._running(server, lineage)
+            elif server.status == "VERIFY_RESIZE" and self._act(server, {"confirmResize": None}):
+                server = self._awaited(server, lineage, "have its resize confirmed", None, left="VERIFY_RESIZE")
+            elif server.status not in ("ACTIVE", "ERROR", "VERIFY_RESIZE"):
+                break  # off, or without memory: suspended, shelved
+            elif server.status != "VERIFY_RESIZE" and self._act(server, {"os-stop": None}):
+                return self._awaited(server, lineage, "be off", {"SHUTOFF"}, limit_s=grace_s + STOP_MARGIN_S)
+            else:
+                server = self._later(server, lineage)
+        return server
 
     def _settled(self, server: Server, lineage: str) -> Server:
         """Return ``server`` after the change that is going on."""
@@ -300,17 +341,26 @@ class Servers:
             raise SiteError("A server is gone", f"Server {server.name} was deleted at {self._cloud.title} meanwhile. Plan again.")
         return found
 
-    def _act(self, server: Server, action: dict[str, object]) -> None:
-        """Ask for a change of state. A refusal because of the present state passes: the state is read again afterwards."""
+    def _act(self, server: Server, action: dict[str, object]) -> bool:
+        """Ask for a change of state. Returns False for a refusal because of the present state, which is then read again."""
         try:
             self._client.call("compute", "POST", f"/servers/{server.id}/action", body=action)
         except CallError as error:
             if error.status != _CONFLICT:
                 raise
+            return False
+        reach("openstack.server.changes")
+        return True
+
+    def _later(self, server: Server, lineage: str) -> Server:
+        """Return ``server`` as it is a moment later."""
+        self._client.clock.sleep(_LOOKUP_PAUSE_S)
+        return self._awaited(server, lineage, "be there", None)
 
     def _delete(self, servers: Sequence[Server], lineage: str) -> None:
         for server in servers:
             self._client.remove("compute", f"/servers/{server.id}")
+            reach("openstack.server.removed")
         for server in servers:
             self._await_gone(server, lineage)
 

@@ -1,0 +1,68 @@
+"""The objects of a project, as the services themselves list them."""
+
+from typing import Any
+
+from tests.labs.openstack.lab import OpenStackLab
+from tests.labs.test_openstack_lab import authenticated
+
+_OWNED_BY_NEUTRON = ("network:dhcp", "network:router_gateway", "network:floatingip", "network:distributed")
+_LIMIT_S = 120
+
+
+class ProjectListing:
+    """Everything in the project of ``user`` that was not there before, one line per object."""
+
+    def __init__(self, lab: OpenStackLab, user: str = "other") -> None:
+        self._session, self._urls = authenticated(lab, user)
+        self._session.headers["OpenStack-API-Version"] = "compute 2.52"
+        self._before = set(self._objects())
+
+    def lines(self) -> list[str]:
+        """Return the new objects, sorted."""
+        return sorted(line for key, (line, _) in self._objects().items() if key not in self._before)
+
+    def ids(self, lineage: str) -> set[str]:
+        """Return the ids of the objects of the stack ``lineage``."""
+        return {key for key, (_, marks) in self._objects().items() if lineage in marks}
+
+    def add_server(self, **fields: object) -> str:
+        """Create a server without network, and return its id."""
+        (flavor,) = (each["id"] for each in self._get("compute", "/flavors") if each["name"] == "tiny")
+        (image,) = (each["id"] for each in self._get("image", "/v2/images", name="tiny"))
+        place = {"flavorRef": flavor, "imageRef": image, "networks": "none", "availability_zone": "fake"}
+        body = {"server": {**place, **fields}}
+        answer = self._session.post(f"{self._urls['compute']}/servers", json=body, timeout=_LIMIT_S)
+        answer.raise_for_status()
+        return str(answer.json()["server"]["id"])
+
+    def _objects(self) -> dict[str, tuple[str, str]]:
+        """By id: each object's line, and the text in which its marks are."""
+        servers, ports = self._get("compute", "/servers/detail"), self._get("network", "/v2.0/ports")
+        names = {each["id"]: f"server {each['name']}" for each in servers}
+        address = {each["id"]: each["fixed_ips"][0]["ip_address"] for each in ports if each["fixed_ips"]}
+        found = {each["id"]: (_server_line(each), str(each["tags"])) for each in servers}
+        for each in ports:
+            if not each["device_owner"].startswith(_OWNED_BY_NEUTRON):
+                holder = names.get(each["device_id"], each["device_owner"] or "nothing")
+                found[each["id"]] = (f"port {address.get(each['id'], '-')} of {holder}", each["description"])
+        for each in self._get("network", "/v2.0/floatingips"):
+            found[each["id"]] = (f"floating address of {address.get(each['port_id'], 'nothing')}", each["description"])
+        for each in self._get("network", "/v2.0/security-groups"):
+            rules = len(each["security_group_rules"])
+            found[each["id"]] = (f"group {each['name']} with {rules} rules", each["description"])
+        for kind in ("network", "subnet", "router"):
+            for each in self._get("network", f"/v2.0/{kind}s"):
+                found[each["id"]] = (f"{kind} {each['name']}", each["description"])
+        for each in self._get("image", "/v2/images", visibility="private"):
+            found[each["id"]] = (f"image {each['name']} {each['status']}", str(each["tags"]))
+        return found
+
+    def _get(self, service: str, path: str, **params: str) -> list[dict[str, Any]]:
+        key = path.removesuffix("/detail").rpartition("/")[2].replace("-", "_")
+        answer = self._session.get(self._urls[service] + path, params={"limit": "1000", **params}, timeout=_LIMIT_S)
+        answer.raise_for_status()
+        return list(answer.json()[key])
+
+
+def _server_line(server: dict[str, Any]) -> str:
+    return f"server {server['name']} {server['status']} {server['flavor']['original_name']}"
