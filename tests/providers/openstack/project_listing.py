@@ -3,18 +3,16 @@
 from typing import Any
 
 from tests.labs.openstack.lab import OpenStackLab
-from tests.labs.test_openstack_lab import authenticated
+from tests.labs.openstack.servers import account
 
 _OWNED_BY_NEUTRON = ("network:dhcp", "network:router_gateway", "network:floatingip", "network:distributed")
-_LIMIT_S = 120
 
 
 class ProjectListing:
     """Everything in the project of ``user`` that was not there before, one line per object."""
 
     def __init__(self, lab: OpenStackLab, user: str = "other") -> None:
-        self._session, self._urls = authenticated(lab, user)
-        self._session.headers["OpenStack-API-Version"] = "compute 2.52"
+        self._user = account(lab, user)
         self._before = set(self._objects())
 
     def lines(self) -> list[str]:
@@ -28,12 +26,10 @@ class ProjectListing:
     def add_server(self, **fields: object) -> str:
         """Create a server without network, and return its id."""
         (flavor,) = (each["id"] for each in self._get("compute", "/flavors") if each["name"] == "tiny")
-        (image,) = (each["id"] for each in self._get("image", "/v2/images", name="tiny"))
+        (image,) = (each["id"] for each in self._get("image", "/v2/images", "&name=tiny"))
         place = {"flavorRef": flavor, "imageRef": image, "networks": "none", "availability_zone": "fake"}
         body = {"server": {**place, **fields}}
-        answer = self._session.post(f"{self._urls['compute']}/servers", json=body, timeout=_LIMIT_S)
-        answer.raise_for_status()
-        return str(answer.json()["server"]["id"])
+        return str(self._user.post("compute", "/servers", body)["server"]["id"])
 
     def _objects(self) -> dict[str, tuple[str, str]]:
         """By id: each object's line, and the text in which its marks are."""
@@ -53,15 +49,13 @@ class ProjectListing:
         for kind in ("network", "subnet", "router"):
             for each in self._get("network", f"/v2.0/{kind}s"):
                 found[each["id"]] = (f"{kind} {each['name']}", each["description"])
-        for each in self._get("image", "/v2/images", visibility="private"):
+        for each in self._get("image", "/v2/images", "&visibility=private"):
             found[each["id"]] = (f"image {each['name']} {each['status']}", str(each["tags"]))
         return found
 
-    def _get(self, service: str, path: str, **params: str) -> list[dict[str, Any]]:
+    def _get(self, service: str, path: str, query: str = "") -> list[dict[str, Any]]:
         key = path.removesuffix("/detail").rpartition("/")[2].replace("-", "_")
-        answer = self._session.get(self._urls[service] + path, params={"limit": "1000", **params}, timeout=_LIMIT_S)
-        answer.raise_for_status()
-        return list(answer.json()[key])
+        return list(self._user.get(service, f"{path}?limit=1000{query}")[key])
 
 
 def _server_line(server: dict[str, Any]) -> str:

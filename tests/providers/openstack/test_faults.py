@@ -12,7 +12,7 @@ import pytest
 
 from pragmaspec.errors import SiteError
 from tests.labs.openstack.lab import OpenStackLab
-from tests.labs.test_openstack_lab import authenticated
+from tests.labs.openstack.servers import account
 from tests.providers.openstack.journey import CANARY, Journey, Verb, cloud_site
 from tests.providers.openstack.project_listing import ProjectListing
 from tests.providers.openstack.proxy import KINDS, Call, CloudProxy
@@ -66,7 +66,7 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def proxy(openstack_lab: OpenStackLab) -> Iterator[CloudProxy]:
-    _, urls = authenticated(openstack_lab, "other")
+    urls = account(openstack_lab, "other").urls
     addresses = {name: urlsplit(urls[name]) for name in SERVICES}
     with CloudProxy({name: f"{url.scheme}://{url.netloc}" for name, url in addresses.items()}) as proxy:
         yield proxy

@@ -83,7 +83,7 @@ def test_one_cluster_survives_kills_at_many_points(
         stack.apply(f"{point}:1:kill", status=KILLED)
     stack.apply()
     assert listing.lines() == stack.expected()
-    assert stack.run("plan", "cluster.yaml", "--detailed-exitcode").startswith("No changes")
+    assert "No changes" in stack.run("plan", "cluster.yaml", "--detailed-exitcode")
     for point in going:
         stack.clean(f"{point}:1:kill", status=KILLED)
     stack.clean()
