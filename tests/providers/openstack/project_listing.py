@@ -6,6 +6,7 @@ from tests.labs.openstack.lab import OpenStackLab
 from tests.labs.openstack.servers import account
 
 _OWNED_BY_NEUTRON = ("network:dhcp", "network:router_gateway", "network:floatingip", "network:distributed")
+_RULE = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_group_id")
 
 
 class ProjectListing:
@@ -44,7 +45,8 @@ class ProjectListing:
         for each in self._get("network", "/v2.0/floatingips"):
             found[each["id"]] = (f"floating address of {address.get(each['port_id'], 'nothing')}", each["description"])
         for each in self._get("network", "/v2.0/security-groups"):
-            rules = len(each["security_group_rules"])
+            # Neutron accepts a rule twice at the same moment, which means the same as once.
+            rules = len({tuple(rule[name] for name in _RULE) for rule in each["security_group_rules"]})
             found[each["id"]] = (f"group {each['name']} with {rules} rules", each["description"])
         for kind in ("network", "subnet", "router"):
             for each in self._get("network", f"/v2.0/{kind}s"):
