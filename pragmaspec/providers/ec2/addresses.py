@@ -75,7 +75,7 @@ class AddressClaim:
         described = {each["AllocationId"]: each for each in self._described()}
         found = []
         for grant in wanted.public:
-            holder = next((each for each in self._holders if each.node == grant.node), None)
+            holder = self._holder_of(grant, described)
             present = described.get(holder.address_id) if holder else None
             if present is None or grant.address not in ("", present["PublicIp"]):
                 present = self._claimed(grant, holder, described)
@@ -86,12 +86,18 @@ class AddressClaim:
 
     def shrink(self, outputs: Outputs) -> None:
         """Drop the addresses that are not among ``outputs``."""
-        kept = {(name.removeprefix("public:"), address) for name, address in outputs}
+        kept = {address for _, address in outputs}
         described = {each["AllocationId"]: each for each in self._described()} if self._holders else {}
         for holder in self._holders:
             address = described.get(holder.address_id, {}).get("PublicIp", "")
-            if (holder.node, address) not in kept:
+            if address not in kept:
                 release(self._service, holder)
+
+    def _holder_of(self, grant: PublicGrant, described: dict[str, Answer]) -> Holder | None:
+        """Return the holder of the grant's address, else that of its node, which may have had another name."""
+        addresses = {each: described.get(each.address_id, {}).get("PublicIp", "") for each in self._holders}
+        same = next((each for each, address in addresses.items() if grant.address and address == grant.address), None)
+        return same or next((each for each in self._holders if each.node == grant.node), None)
 
     def _described(self) -> list[Answer]:
         return public_addresses(self._service)

@@ -1,5 +1,6 @@
 """The connection to an EC2 service: credentials, endpoint, timeouts, repetitions and pages."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -126,12 +127,19 @@ class Ec2Client:
             user_agent_extra="pragmaspec",
         )
         session = self._session
-        region = self.settings.region or session.get_config_variable("region") or (_DEFAULT_REGION if endpoint else None)
+        region = self.settings.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
+        region = region or (_DEFAULT_REGION if endpoint else None)
         try:
             verify = session.get_config_variable("ca_bundle") or bundle_file() or None
         except TrustError as error:
             raise SiteError("Certificates cannot be used", f"Trusted certificates: {error}.") from error
-        return session.create_client(service, region_name=region, endpoint_url=endpoint, verify=verify, config=config)
+        return session.create_client(
+            service,
+            region_name=region or (_DEFAULT_REGION if endpoint else None),
+            endpoint_url=endpoint,
+            verify=verify,
+            config=config,
+        )
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - botocore has no types

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.base import BootRequest
-from pragmaspec.providers.ec2.addresses import Holder, holders_in, move
+from pragmaspec.providers.ec2.addresses import Holder, holders_in, move, public_addresses
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import TAKEN, has_code
 from pragmaspec.providers.ec2.machines import Interface, interface_of, is_of
@@ -68,15 +68,14 @@ class NodeInterfaces:
         return self._request.node.role == "frontend"
 
     def holders(self) -> list[Holder]:
-        """Return the holders of the node's public addresses."""
+        """Return the holders of the node's public addresses. Their names may be those of the node at an earlier time."""
         name = self._request.node.name
-        if not any(grant.node == name for grant in self._request.allocation.public):
+        granted = {grant.address for grant in self._request.allocation.public if grant.node == name}
+        if not granted:
             return []
-        return [
-            each
-            for each in holders_in(self._service, self._subnets[0].id, self._request.allocation_mark)
-            if each.node == name and each.address_id
-        ]
+        ids = {each["AllocationId"] for each in public_addresses(self._service) if each["PublicIp"] in granted}
+        found = holders_in(self._service, self._subnets[0].id, self._request.allocation_mark)
+        return [each for each in found if each.address_id in ids]
 
     def remove(self, interface_ids: tuple[str, ...]) -> None:
         """Remove interfaces that were created for a machine that does not exist."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.marks import marked_of
+from pragmaspec.providers.ec2.rules import Rule, present_rules
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.resources import Mark
 
@@ -32,6 +33,8 @@ class ClusterParts(NamedTuple):
     """A group that announces a VPC, which cannot be marked by the call that creates it."""
     subnets: tuple[ClusterSubnet, ...] = ()
     op: str = ""
+    rules: frozenset[Rule] = frozenset()
+    """Those of the group."""
 
     @property
     def id(self) -> str:
@@ -71,7 +74,8 @@ def _parts(service: Service, lineage: str, address: str) -> dict[str, ClusterPar
     for each, mark, part in ours("describe_security_groups", "SecurityGroups"):
         before = found.get(mark.address, ClusterParts(op=mark.op))
         key = "intent" if part == INTENT_PART else "group"
-        found[mark.address] = before._replace(**{key: each["GroupId"]})
+        rules = before.rules | present_rules(each)
+        found[mark.address] = before._replace(**{key: each["GroupId"]}, rules=rules)
     for each, mark, _ in ours("describe_vpcs", "Vpcs"):
         found[mark.address] = found.get(mark.address, ClusterParts(op=mark.op))._replace(vpc=each["VpcId"])
     for each, mark, part in ours("describe_subnets", "Subnets"):

@@ -25,6 +25,7 @@ from pragmaspec.providers.ec2.network_parts import (
     find_parts,
 )
 from pragmaspec.providers.ec2.network_release import gateways_of, refuse_used
+from pragmaspec.providers.ec2.rules import wanted_rules
 from pragmaspec.providers.ec2.service import GATEWAY, GROUP, SUBNET, VPC, Service
 from pragmaspec.resources import Allocation, Mark, Network
 
@@ -141,7 +142,8 @@ class NetworkClaim:
 
     def _open(self, group: str) -> None:
         inside: Answer = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
-        for permission in (inside, *_permissions(self._service)):
+        missing = set(wanted_rules(self._service.settings)) - self._before.rules
+        for permission in (inside, *(each.permission for each in sorted(missing))):
             with ignoring(_AGAIN):
                 self._service.connection.settled("authorize_security_group_ingress", GroupId=group, IpPermissions=[permission])
 
@@ -224,31 +226,17 @@ class NetworkClaim:
 
 
 def _unmarked_vpc(service: Service, cidr: str) -> str:
-    """Return a VPC with this range without tags and contents, which an announced creation left; empty: there is none."""
+    """Return the VPC with this range that an announced creation left: without tags and contents; empty unless there is one."""
+    found = []
     for each in service.connection.listed("describe_vpcs", "Vpcs"):
-        within = [{"Name": "vpc-id", "Values": [each["VpcId"]]}]
         if each["CidrBlock"] != cidr or each.get("IsDefault") or each.get("Tags"):
             continue
+        within = [{"Name": "vpc-id", "Values": [each["VpcId"]]}]
         if not service.connection.call("describe_subnets", Filters=within)["Subnets"]:
-            return str(each["VpcId"])
-    return ""
+            found.append(str(each["VpcId"]))
+    return found[0] if len(found) == 1 else ""
 
 
 def _ranges(vpc: Answer) -> tuple[str, ...]:
     further = (each["CidrBlock"] for each in vpc.get("CidrBlockAssociationSet", ()))
     return tuple(dict.fromkeys((vpc["CidrBlock"], *further)))
-
-
-def _permissions(service: Service) -> Iterator[Answer]:
-    """Yield the permissions for traffic from outside."""
-    settings = service.settings
-    if settings.ssh_from:
-        yield _permission("tcp", 22, 22, settings.ssh_from)
-        yield _permission("icmp", -1, -1, settings.ssh_from)
-    for each in settings.ingress:
-        yield _permission(each.protocol, each.first, each.last, each.sources)
-
-
-def _permission(protocol: str, first: int, last: int, sources: tuple[str, ...]) -> Answer:
-    ranges = [{"CidrIp": source} for source in sources]
-    return {"IpProtocol": protocol, "FromPort": first, "ToPort": last, "IpRanges": ranges}

@@ -22,6 +22,7 @@ from pragmaspec.providers.ec2.marks import marked_by_note, marked_of, owner_of
 from pragmaspec.providers.ec2.network_parts import ClusterParts, find_all_parts
 from pragmaspec.providers.ec2.network_release import gateways_of
 from pragmaspec.providers.ec2.quotas import site_quotas
+from pragmaspec.providers.ec2.rules import wanted_rules
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.providers.ec2.staged_images import own_images, staged_for
@@ -84,14 +85,19 @@ def _allocations(service: Service, lineage: str) -> Iterator[ObservedAllocation]
             address=address,
             networks=tuple(each.network for each in parts.subnets) or (("private",) if service.settings.subnet else ()),
             public=tuple(sorted(public.get(address, ()))),
-            faults=("has lost its internet gateway",) if _lost_gateway(service, parts, public.get(address)) else (),
+            faults=tuple(_faults(service, parts, bool(public.get(address)))),
             op=parts.op,
             id=parts.id,
         )
 
 
-def _lost_gateway(service: Service, parts: ClusterParts, public: list[str] | None) -> bool:
-    return bool(public and parts.vpc) and not gateways_of(service, parts.vpc)
+def _faults(service: Service, parts: ClusterParts, is_public: bool) -> Iterator[str]:
+    """Yield the missing parts of an allocation that a repeated call creates. Further rules of its group are not reported."""
+    if is_public and parts.vpc and not gateways_of(service, parts.vpc):
+        yield "has lost its internet gateway"
+    missing = sorted(set(wanted_rules(service.settings)) - parts.rules)
+    if missing and parts.group:
+        yield f"does not accept {', '.join(each.text for each in missing)}"
 
 
 def _public_addresses(service: Service, lineage: str) -> dict[str, list[str]]:

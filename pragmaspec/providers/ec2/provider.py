@@ -208,7 +208,7 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
         """The account, the region and the service: other credentials or another region are another site."""
         groups = self._connection.call("describe_security_groups").get("SecurityGroups", ())
         account = next((each["OwnerId"] for each in groups if each.get("OwnerId")), "")
-        place = self._connection.endpoint if not self._connection.is_aws else "aws"
+        place = self._connection.endpoint.rstrip("/") if not self._connection.is_aws else "aws"
         digest = sha256(f"ec2 {place} {self._connection.region} {account}".encode()).hexdigest()
         return SiteIdentity(
             id=digest[:32],
