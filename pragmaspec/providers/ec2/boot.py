@@ -52,7 +52,7 @@ class NodeBoot:
         if machine is None:
             check_user_data(self._request)
             self._check_flavor()
-            image = require_image(self._service, self._request.image)
+            image = require_image(self._service, self._request.image, self._node.firmware)
             connected = self._interfaces.prepare()
             machine = self._unanswered(connected)
             if machine is None:
@@ -246,7 +246,7 @@ class NodeBoot:
 def check_boot(service: Service, sizes: Sizes, request: BootRequest) -> None:
     """Raise SiteError if the image, the instance type or a network of a node is missing."""
     NodeInterfaces(service, request)
-    require_image(service, request.image)
+    require_image(service, request.image, request.node.firmware)
     offered = sizes.find(request.node.flavor)
     if offered is None and sizes.of_machine(request.node.flavor) is None:
         raise SiteError(

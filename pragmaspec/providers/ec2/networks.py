@@ -143,9 +143,11 @@ class NetworkClaim:
     def _open(self, group: str) -> None:
         inside: Answer = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
         missing = set(wanted_rules(self._service.settings)) - self._before.rules
-        for permission in (inside, *(each.permission for each in sorted(missing))):
+        permissions = [inside, *(each.permission for each in sorted(missing))]
+        # Together for a new group. In any other, a rule that is there already would refuse the rest.
+        for part in [permissions] if group != self._before.group else [[each] for each in permissions]:
             with ignoring(_AGAIN):
-                self._service.connection.settled("authorize_security_group_ingress", GroupId=group, IpPermissions=[permission])
+                self._service.connection.settled("authorize_security_group_ingress", GroupId=group, IpPermissions=part)
 
     def _subnets(self, vpc: str) -> Iterator[ClusterSubnet]:
         for network in self._wanted.networks:

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from pragmaspec.errors import SiteError
 from pragmaspec.planning.observed import StoredImage
+from pragmaspec.planning.wanted import Firmware
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import MISSING, has_code, ignoring
@@ -63,10 +64,16 @@ def stored_images(service: Service) -> tuple[StoredImage, ...]:
     return tuple(found[digest] for digest in sorted(found))
 
 
-def require_image(service: Service, image: StagedImage) -> Answer:
+def require_image(service: Service, image: StagedImage, firmware: Firmware) -> Answer:
     """Return the image that nodes boot from. Raises SiteError if it is missing."""
     if image.site_image:
         return require_site_image(service, image)
+    if firmware == "uefi":
+        raise SiteError(
+            "A node cannot boot",
+            f"Image {image.name} boots with UEFI, and images of yours boot with BIOS at site {service.site}. Use an image that "
+            "boots with BIOS as well (`firmware: bios`), or one of the site (`at:`).",
+        )
     found = _ready(service, image.digest)
     described = describe_image(service, found.id) if found else None
     if described is None:

@@ -1,0 +1,86 @@
+"""A cluster at a service with the EC2 API, from the command line: planned, made, changed and removed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pragmaspec.providers.ec2.client import Ec2Client
+from tests.providers.ec2.moto_server import ENVIRONMENT, REPOSITORY
+
+SPEC = """
+images:
+  own: {{source: ./disk.raw, format: raw}}
+sites:
+  burst: {{provider: ec2, endpoint: "{endpoint}", types: [t2.*]}}
+clusters:
+  hello:
+    site: burst
+    image: own
+    public: none
+    readiness: none
+    frontend: {{cpus: 1, memory: {memory}}}
+    computes: {{count: {count}, cpus: 2, memory: 2 GiB}}
+"""
+PARTITION = bytes.fromhex("80000000830000000008000000380000") + bytes(48) + b"\x55\xaa"
+"""The end of a boot sector: one active partition from sector 2,048."""
+
+
+def run(directory: Path, *arguments: str) -> str:
+    home = {"HOME": str(directory), "XDG_STATE_HOME": str(directory / "state"), "XDG_CACHE_HOME": str(directory / "cache")}
+    environment = {**os.environ, **ENVIRONMENT, **home, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "160"}
+    command = [sys.executable, "-m", "pragmaspec", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_cluster_is_made_changed_and_removed(moto_endpoint: str, moto: Ec2Client, tmp_path: Path) -> None:
+    with (tmp_path / "disk.raw").open("wb") as disk:
+        disk.write(bytes(446) + PARTITION)
+        disk.truncate(8 * 2**20)
+
+    def spec(memory: str, count: int) -> None:
+        text = SPEC.format(endpoint=moto_endpoint, memory=memory, count=count)
+        (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
+
+    def machines() -> dict[str, tuple[str, str]]:
+        """Return type and address by name."""
+        reservations = moto.listed("describe_instances", "Reservations")
+        return {
+            next(tag["Value"] for tag in each["Tags"] if tag["Key"] == "Name"): (each["InstanceType"], each["PrivateIpAddress"])
+            for reservation in reservations
+            for each in reservation["Instances"]
+            if each["State"]["Name"] == "running"
+        }
+
+    spec("1 GiB", 2)
+    plan = run(tmp_path, "plan")
+    assert "hello-frontend   t2.micro · 1 cpu · 1 GiB · 10.0.0.4" in plan
+    run(tmp_path, "apply", "-y")
+    assert machines() == {
+        "hello-frontend": ("t2.micro", "10.0.0.4"),
+        "hello-compute-0": ("t2.medium", "10.0.0.10"),
+        "hello-compute-1": ("t2.medium", "10.0.0.11"),
+    }
+    assert "No changes" in run(tmp_path, "plan")
+    spec("2 GiB", 1)
+    run(tmp_path, "apply", "-y", "--allow", "data-loss")
+    assert machines() == {"hello-frontend": ("t2.small", "10.0.0.4"), "hello-compute-0": ("t2.medium", "10.0.0.10")}
+    assert "No changes" in run(tmp_path, "plan")
+    run(tmp_path, "clean", "hello", "--shutdown", "--allow", "data-loss", "--prune-images", "-y")
+    assert machines() == {}
+    tagged = [{"Name": "tag-key", "Values": ["pragmaspec-lineage"]}]
+    assert list(moto.listed("describe_vpcs", "Vpcs", Filters=tagged)) == []
+    assert list(moto.listed("describe_images", "Images", Owners=["self"])) == []
+    secrets = ENVIRONMENT["AWS_SECRET_ACCESS_KEY"].encode()
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and secrets in file.read_bytes()] == []
