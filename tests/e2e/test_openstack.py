@@ -47,8 +47,8 @@ class CloudWorkspace(Workspace):
     def write(self, computes: int) -> None:
         (self.directory / "cluster.yaml").write_text(SPEC.format(image=self.disk, computes=computes), encoding="utf-8")
 
-    def apply(self) -> str:
-        return self.run("apply", "cluster.yaml", "--auto-approve", limit_s=LIMIT_S).out
+    def apply(self, *options: str) -> str:
+        return self.run("apply", "cluster.yaml", "--auto-approve", *options, limit_s=LIMIT_S).out
 
     def drift(self) -> str:
         return self.run("plan", "cluster.yaml", limit_s=LIMIT_S).out
@@ -129,7 +129,7 @@ def test_a_cluster_grows_and_shrinks(cluster: CloudWorkspace, cloud: Connection)
     cluster.apply()
     assert cluster.run("ssh", "trial-compute-0", "--", "ssh", "trial-compute-2", "hostname").out.strip() == "trial-compute-2"
     cluster.write(1)
-    cluster.apply()
+    cluster.apply("--allow", "data-loss")
     assert servers(cloud) == {"trial-frontend", "trial-compute-0"}
     assert "compute-1" not in cluster.run("ssh", "trial-frontend", "--", "cat", "/etc/hosts").out
 
