@@ -14,7 +14,10 @@ from tests.guest.vc_out_reader import read
 from tests.guest_images.cloud_tiny import build_cloud_tiny
 from tests.labs.openstack.lab import OpenStackLab
 
-pytestmark = pytest.mark.openstack
+pytestmark = [
+    pytest.mark.openstack,
+    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),  # of openstacksdk about itself
+]
 
 LIMIT_S = 900
 """Of a command on a busy machine, where an emulated guest boots in up to a minute."""
