@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.labs.openstack.lab import OpenStackLab
-from tests.labs.openstack.servers import account
+from tests.labs.openstack.servers import account, wait_for
 
 _OWNED_BY_NEUTRON = ("network:dhcp", "network:router_gateway", "network:floatingip", "network:distributed")
 _RULE = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_group_id")
@@ -31,6 +31,16 @@ class ProjectListing:
         place = {"flavorRef": flavor, "imageRef": image, "networks": "none", "availability_zone": "fake"}
         body = {"server": {**place, **fields}}
         return str(self._user.post("compute", "/servers", body)["server"]["id"])
+
+    def detach(self, address: str) -> None:
+        """Take the port with this address from its server."""
+        ports = self._get("network", "/v2.0/ports")
+        (port,) = (each for each in ports if [fixed["ip_address"] for fixed in each["fixed_ips"]] == [address])
+        self._user.delete("compute", f"/servers/{port['device_id']}/os-interface/{port['id']}")
+        wait_for(lambda: self._port(port["id"])["device_id"] == "", "the port is detached")
+
+    def _port(self, port: str) -> dict[str, Any]:
+        return dict(self._user.get("network", f"/v2.0/ports/{port}")["port"])
 
     def _objects(self) -> dict[str, tuple[str, str]]:
         """By id: each object's line, and the text in which its marks are."""

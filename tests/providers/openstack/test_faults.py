@@ -117,6 +117,18 @@ def test_verbs_converge_with_a_fault_at_each_of_their_calls(trial: Trial, seed: 
         trial.check(verb, (verb.name, trial.proxy.faults, errors))
 
 
+def test_a_server_has_its_port_after_two_requests_at_once_and_after_its_loss(trial: Trial) -> None:
+    """Nova accepts both requests, and the server that fails takes the port from the other."""
+    boot, again = trial.verb("boot"), trial.verb("boot again")
+    trial.journey.begin(boot)
+    trial.proxy.inject(only(Call("POST", "/compute/v2.1/servers", 0), "double"))
+    assert trial.attempt(boot) is None
+    trial.check(boot, trial.proxy.calls)
+    trial.journey.listing.detach("10.60.0.4")
+    assert trial.attempt(again) is None
+    trial.check(again, trial.proxy.calls)
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", VERBS)
