@@ -77,12 +77,15 @@ class Ec2Client:
                 return answer
         raise AssertionError(operation)
 
-    def settled(self, operation: str, **parameters: Any) -> Answer:  # noqa: ANN401
-        """Make a repeatable call on an object that was just created, and that the service may not know everywhere yet."""
+    def settled(self, operation: str, *, repeatable: bool = True, **parameters: Any) -> Answer:  # noqa: ANN401
+        """Make a call on an object that was just created, and that the service may not know everywhere yet.
+
+        ``repeatable``: it may also be repeated after a lost answer.
+        """
         until = self.clock.monotonic() + (SETTLE_S if self.is_aws else 0)
         while True:
             try:
-                return self.call(operation, repeatable=True, **parameters)
+                return self.call(operation, repeatable=repeatable, **parameters)
             except ClientError as error:
                 if not has_code(MISSING)(error) or self.clock.monotonic() >= until:
                     raise

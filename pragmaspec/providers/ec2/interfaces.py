@@ -1,6 +1,6 @@
 """The interfaces of nodes. One is created before its machine, with the chosen address: it is the claim on that address."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -143,7 +143,7 @@ class NodeInterfaces:
     def _of(self, nic: Nic) -> ClusterSubnet:
         return next(each for each in self._subnets if each.network == nic.network)
 
-    def _set(self, interface_id: str, **attribute: object) -> None:
+    def _set(self, interface_id: str, **attribute: Any) -> None:  # noqa: ANN401
         self._service.connection.settled("modify_network_interface_attribute", NetworkInterfaceId=interface_id, **attribute)
 
 

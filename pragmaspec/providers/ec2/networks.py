@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pragmaspec.errors import SiteConflictError, SiteError
-from pragmaspec.providers.ec2.client import Answer
+from pragmaspec.providers.ec2.client import SETTLE_S, Answer
 from pragmaspec.providers.ec2.errors import TAKEN, has_code, ignoring
 from pragmaspec.providers.ec2.marks import OP, Marked, marked_of, note_of, owner_of, tags_of
 from pragmaspec.providers.ec2.network_parts import (
@@ -30,6 +30,7 @@ from pragmaspec.providers.ec2.service import GATEWAY, GROUP, SUBNET, VPC, Servic
 from pragmaspec.resources import Allocation, Mark, Network
 
 _ANYWHERE = "0.0.0.0/0"
+_GROUP_EXISTS = r"InvalidGroup\.Duplicate"
 _AGAIN = r"InvalidPermission\.Duplicate|RouteAlreadyExists|Resource\.AlreadyAssociated"
 
 
@@ -114,7 +115,7 @@ class NetworkClaim:
 
     def _widen(self, vpc: str) -> None:
         """Add ranges to the VPC so that it contains those of all networks."""
-        (found,) = self._call("describe_vpcs", VpcIds=[vpc])["Vpcs"]
+        (found,) = self._service.connection.settled("describe_vpcs", VpcIds=[vpc])["Vpcs"]
         ranges = [IPv4Network(cidr) for cidr in _ranges(found)]
         for network in self._wanted.networks:
             cidr = IPv4Network(network.cidr, strict=False)
@@ -135,9 +136,21 @@ class NetworkClaim:
     def _created_group(self, part: str, **parameters: Any) -> str:  # noqa: ANN401
         marked = Marked(self._mark, part)
         name = f"pragmaspec-{part}-{self._mark.uuid}"
-        made = self._service.create(GROUP, marked, self._name, GroupName=name, Description=note_of(marked), **parameters)
+        try:
+            made = self._service.create(GROUP, marked, self._name, GroupName=name, Description=note_of(marked), **parameters)
+        except ClientError as error:
+            if not has_code(_GROUP_EXISTS)(error):
+                raise
+            return self._group_called(name, part)
         group = str(made["GroupId"])
         self._undo.callback(self._removed, "delete_security_group", GroupId=group)
+        return group
+
+    def _group_called(self, name: str, part: str) -> str:
+        """Return the group with a name that only this allocation can have, which was not listed yet, or has lost its tags."""
+        named = [{"Name": "group-name", "Values": [name]}]
+        group = str(self._call("describe_security_groups", Filters=named)["SecurityGroups"][0]["GroupId"])
+        self._service.tag(group, self._tags(part))
         return group
 
     def _open(self, group: str) -> None:
@@ -167,7 +180,7 @@ class NetworkClaim:
             if not has_code(TAKEN)(error):
                 raise
             found = self._holder(vpc, cidr)
-            if found and self._adopts(found):
+            if found and (self._is_ours(found) or self._adopts(found)):
                 self._service.tag(found["SubnetId"], self._tags(marked.part))
                 return ClusterSubnet(found["SubnetId"], network.name, cidr, vpc)
             holder = owner_of(marked_of(found) if found else None, found["SubnetId"] if found else "another subnet")
@@ -182,6 +195,11 @@ class NetworkClaim:
         wanted = IPv4Network(cidr)
         found = self._service.connection.listed("describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": [vpc]}])
         return next((each for each in found if IPv4Network(each["CidrBlock"]).overlaps(wanted)), None)
+
+    def _is_ours(self, subnet: Answer) -> bool:
+        """True for a subnet of this allocation that was not listed yet."""
+        marked = marked_of(subnet)
+        return marked is not None and (marked.mark.lineage, marked.mark.address) == (self._mark.lineage, self._mark.address)
 
     def _adopts(self, subnet: Answer) -> bool:
         """True if an unmarked subnet was created by an earlier call of ours that did not come to tag it."""
@@ -215,8 +233,15 @@ class NetworkClaim:
 
     def _main_table(self, vpc: str) -> Answer:
         named = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
-        table: Answer = self._call("describe_route_tables", Filters=named)["RouteTables"][0]
-        return table
+        clock = self._service.connection.clock
+        until = clock.monotonic() + SETTLE_S
+        while True:
+            tables: list[Answer] = self._call("describe_route_tables", Filters=named)["RouteTables"]
+            if tables:
+                return tables[0]
+            if clock.monotonic() >= until:
+                raise SiteError("A VPC has no routes", f"{vpc} has no main route table. Look at it there, then apply again.")
+            clock.sleep(1)
 
     def _tags(self, part: str) -> list[dict[str, str]]:
         return tags_of(Marked(self._mark, part), self._name, self._service.settings.tags)

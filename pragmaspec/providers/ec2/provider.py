@@ -199,6 +199,9 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
             for holder in holders_in(self.service, subnet_id, mark):
                 release(self.service, holder)
         remove_networks(self.service, parts, mark)
+        left = find_parts(self.service, mark)
+        if left.vpc not in ("", parts.vpc):  # a creation whose answer was lost, before its VPC was listed
+            self._release(left, mark)
 
     def _console_text(self, machine_id: str) -> str:
         return str(self._connection.call("get_console_output", InstanceId=machine_id).get("Output", ""))

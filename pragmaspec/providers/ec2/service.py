@@ -51,7 +51,7 @@ class Service:
         at_creation = self.capabilities.has("tag_at_creation")
         if at_creation:
             parameters["TagSpecifications"] = [{"ResourceType": kind.type, "Tags": tags}]
-        answer = self.connection.call(kind.create, **parameters)
+        answer = self.connection.settled(kind.create, repeatable=False, **parameters)
         made: Answer = answer[kind.key] if kind.key else answer
         # A service may ignore parameters that it does not know.
         if tagged and not (at_creation and LINEAGE in tag_values(made)):

@@ -178,3 +178,27 @@ def test_a_vpc_of_a_call_that_was_cut_off_is_found(opened: Opened, moto: Ec2Clie
     assert (find_parts(service, mark).vpc, find_parts(service, mark).intent) == (left, "")
     if foreign:
         moto.call("delete_vpc", VpcId=foreign)
+
+
+def test_objects_that_lost_their_tags_are_used_again(opened: Opened, moto: Ec2Client) -> None:
+    """As those of a call that was repeated before a service lists them."""
+    subject = opened()
+    subject.allocate(subject.allocation())
+    before = subject.observed()
+    named = [{"Name": "tag:pragmaspec-lineage", "Values": [subject.lineage]}]
+    groups = [each["GroupId"] for each in moto.call("describe_security_groups", Filters=named)["SecurityGroups"]]
+    moto.call("delete_tags", Resources=groups, Tags=[{"Key": "pragmaspec-lineage"}])
+    subject.allocate(subject.allocation())
+    assert subject.observed() == before
+    assert [each["GroupId"] for each in moto.call("describe_security_groups", Filters=named)["SecurityGroups"]] == groups
+
+
+def test_all_vpcs_of_an_allocation_are_removed(opened: Opened, moto: Ec2Client) -> None:
+    subject = opened()
+    subject.allocate(subject.allocation())
+    named = [{"Name": "tag:pragmaspec-lineage", "Values": [subject.lineage]}]
+    (first,) = moto.call("describe_vpcs", Filters=named)["Vpcs"]
+    second = moto.call("create_vpc", CidrBlock=RANGE)["Vpc"]["VpcId"]
+    moto.call("create_tags", Resources=[second], Tags=first["Tags"])
+    subject.clean_all()
+    assert moto.call("describe_vpcs", Filters=named)["Vpcs"] == []
