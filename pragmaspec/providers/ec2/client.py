@@ -55,8 +55,7 @@ class Ec2Client:
     @property
     def is_aws(self) -> bool:
         """True if the endpoint is AWS's own, which has further services beside EC2."""
-        host = self.endpoint.partition("://")[2].partition("/")[0].partition(":")[0]
-        return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+        return _is_aws(self.endpoint)
 
     def call(self, operation: str, *, service: str = "ec2", repeatable: bool | None = None, **parameters: Any) -> Answer:  # noqa: ANN401
         """Make a call. It is repeated if the service was too busy to accept it, and after a lost answer if that is harmless.
@@ -121,7 +120,9 @@ class Ec2Client:
             return found
 
     def _new_client(self, service: str, *, quick: bool) -> Any:  # noqa: ANN401 - botocore has no types
-        endpoint = self.settings.endpoint or None
+        named = self.settings.endpoint or None
+        # Other services than AWS have all APIs at one URL, if they have them.
+        endpoint = None if named and service != "ec2" and _is_aws(named) else named
         config = Config(
             connect_timeout=_QUICK_CONNECT_S if quick else _CONNECT_S,
             read_timeout=_QUICK_READ_S if quick else _READ_S,
@@ -131,7 +132,7 @@ class Ec2Client:
         )
         session = self._session
         region = self.settings.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
-        region = region or (_DEFAULT_REGION if endpoint else None)
+        region = region or (_DEFAULT_REGION if named else None)
         try:
             verify = session.get_config_variable("ca_bundle") or bundle_file() or None
         except TrustError as error:
@@ -149,3 +150,8 @@ class Ec2Client:
         session = botocore.Session(profile=self.settings.profile or None)
         session.get_config_variable("region")  # reports an unknown profile
         return session
+
+
+def _is_aws(url: str) -> bool:
+    host = url.partition("://")[2].partition("/")[0].partition(":")[0]
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))

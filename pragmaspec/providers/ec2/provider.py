@@ -209,8 +209,7 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
     @cached_property
     def _identity(self) -> SiteIdentity:
         """The account, the region and the service: other credentials or another region are another site."""
-        groups = self._connection.call("describe_security_groups").get("SecurityGroups", ())
-        account = next((each["OwnerId"] for each in groups if each.get("OwnerId")), "")
+        account = self._account()
         place = self._connection.endpoint.rstrip("/") if not self._connection.is_aws else "aws"
         digest = sha256(f"ec2 {place} {self._connection.region} {account}".encode()).hexdigest()
         return SiteIdentity(
@@ -219,3 +218,10 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
             virt_type="ec2",
             arch=self.service.settings.architecture,
         )
+
+    def _account(self) -> str:
+        """Return the id of the account, which owns a group at every service."""
+        if self._connection.is_aws:
+            return str(self._connection.call("get_caller_identity", service="sts")["Account"])
+        groups = self._connection.call("describe_security_groups").get("SecurityGroups", ())
+        return next((str(each["OwnerId"]) for each in groups if each.get("OwnerId")), "")
