@@ -1,7 +1,8 @@
 """The contract of providers over OpenStack's ec2-api, with real guests.
 
-Each of its calls takes about a second, so only the tests run here whose subject moto does not have: tokens, claims, and the order
-of removals. ``CANNOT`` lists the tests that fail here, each with the reason, which must be true: they are run too.
+Each of its calls takes about a second, so only the tests run here whose subject moto does not have: tokens, claims, real guests,
+and the order of removals. All others run over moto. ``CANNOT`` lists the tests that fail here, each with the reason, which must
+be true: they are run too.
 """
 
 from collections.abc import Iterator
@@ -33,12 +34,8 @@ pytestmark = [
 HERE = (
     "test_the_subject_declares_exactly_its_features",
     "test_an_allocation_is_observed_and_in_the_inventory",
-    "test_a_failed_allocate_leaves_no_claims",
     "test_a_token_is_valid_for_one_request",
-    "test_a_repeated_boot_names_the_same_values",
-    "test_boot_starts_a_node_that_was_off",
     "test_a_new_generation_replaces_the_old_one",
-    "test_an_unknown_flavor_is_refused_without_a_trace",
     "test_a_translated_address_needs_no_interface",
 )
 CANNOT = {
