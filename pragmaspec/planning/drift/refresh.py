@@ -19,6 +19,7 @@ from pragmaspec.planning.drift.missing import made_at_other_site, missing_proble
 from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
 from pragmaspec.planning.drift.public_network import is_public_network_stopped, public_network_faults
 from pragmaspec.planning.late.drift import moved_interfaces, with_interfaces, without_interfaces
+from pragmaspec.planning.late.values import UNKNOWN
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
 from pragmaspec.planning.storage.drift import ComparedDisks, compare_disks, compare_volume, detached_volumes, without_volumes
@@ -67,7 +68,10 @@ def refreshed_state(state: State, observations: Mapping[str, Observations], *, a
     never_created: set[str] = set()
     volumes: dict[str, ObservedVolume] = {}
     for site, seen in sorted(observations.items()):
-        comparison = _SiteComparison([record for record in state.records if record.resource.site == site], seen, closed)
+        recorded_site = state.site(site)
+        chooses_public = recorded_site is not None and "public" in recorded_site.late_values
+        here = [record for record in state.records if record.resource.site == site]
+        comparison = _SiteComparison(here, seen, closed, chooses_public=chooses_public)
         comparison.run()
         drift += comparison.drift
         changed += comparison.changed
@@ -85,8 +89,11 @@ def refreshed_state(state: State, observations: Mapping[str, Observations], *, a
 class _SiteComparison:
     """Compares the records of one site with its observations."""
 
-    def __init__(self, recorded: list[Record], seen: Observations, closed: frozenset[str]) -> None:
+    def __init__(
+        self, recorded: list[Record], seen: Observations, closed: frozenset[str], *, chooses_public: bool = False
+    ) -> None:
         self._recorded = recorded
+        self._chooses_public = chooses_public
         self._seen = seen
         self._closed = closed
         self._nodes = match_nodes(recorded, seen.nodes, closed)
@@ -202,7 +209,10 @@ class _SiteComparison:
             return _compare_node(record, resource, machine)
         if isinstance(resource, Allocation):
             allocation = self._allocations.get(record.original_address)
-            return _compare_allocation(record, resource, allocation, public_network_faults(resource, self._seen))
+            drift, refreshed = _compare_allocation(record, resource, allocation, public_network_faults(resource, self._seen))
+            if drift is not None and allocation is not None and self._chooses_public:
+                refreshed = replace(refreshed, resource=_without_lost_addresses(resource, allocation))
+            return drift, refreshed
         if isinstance(resource, Volume):
             return compare_volume(record, resource, self._volumes.get(record.original_address))
         damage = image_damage(resource, self._seen)
@@ -331,6 +341,15 @@ def _detached(
     if drift is not None:
         extended = replace(extended, detail=f"{extended.detail}; {drift.detail}", added=drift.added)
     return extended, replace(record, resource=replace(node, nics=nics))
+
+
+def _without_lost_addresses(allocation: Allocation, seen: ObservedAllocation) -> Allocation:
+    """Return ``allocation`` without translated addresses that its site no longer grants: the site chooses others."""
+    public = tuple(
+        replace(grant, address=UNKNOWN) if grant.translated and grant.address not in seen.public else grant
+        for grant in allocation.public
+    )
+    return allocation if public == allocation.public else replace(allocation, public=public)
 
 
 def _compare_allocation(
