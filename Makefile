@@ -60,7 +60,7 @@ torture: install ## inject faults into every request, and run 100,000 simulated 
 	@$(PYTHON) -m tests.simulation --seeds 0:100000
 
 bench: install ## run all benchmarks
-	@for one in benchmarks/structure.py benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py benchmarks/staging.py benchmarks/images.py benchmarks/reliability.py; do $(PYTHON) $$one || exit 1; done
+	@for one in benchmarks/structure.py benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py benchmarks/openstack_cloud.py benchmarks/staging.py benchmarks/images.py benchmarks/reliability.py; do $(PYTHON) $$one || exit 1; done
 
 clean: ## remove caches and build output
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
