@@ -109,7 +109,7 @@ class Stack:
 
 
 class Bench(NamedTuple):
-    """All that the measurements need. ``script``: command of the script without nodes; ``clouds``: also through the proxy."""
+    """Everything that the measurements need. ``counted``: as ``clouds``, through the proxy."""
 
     project: LabProject
     stack: Stack
@@ -144,42 +144,42 @@ def main() -> None:
             stack = Stack(directory / "bench", clouds, image)
             bench = Bench(project, stack, server.image.id, directory / "user-data", clouds, counted)
             for nodes in arguments.nodes:
-                print(
-                    table(("bring-up", "fastest s", "median s", "x script"), compared(bench, nodes, arguments.rounds)), end="\n\n"
-                )
-            print(table(("no changes", "fastest s", "median s", "x list"), plans(bench, max(arguments.nodes), arguments.plans)))
-            print()
+                print(compared(bench, nodes, arguments), end="\n\n", flush=True)
             print(table(("API calls", "all", "polls", "others"), calls(bench, arguments.counted)))
         print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 
-def compared(bench: Bench, nodes: int, rounds: int) -> list[tuple[str, ...]]:
-    """Run both candidates in turns."""
+def compared(bench: Bench, nodes: int, arguments: argparse.Namespace) -> str:
+    """Run both candidates in turns, then a plan without changes beside lists of the same servers. Return a table."""
     script, ours = [], []
-    for _ in range(rounds):
+    for number in range(arguments.rounds):
         script.append(bench.script_up(nodes))
         with bench.stack.cluster(f"{NAME}-ours", nodes) as applied:
             ours.append(applied)
-    runs = {"script with openstacksdk": Runs(tuple(script)), "pragmaspec apply": Runs(tuple(ours))}
-    return rows(runs, f"{nodes} servers, ", Runs(tuple(script)))
+            if number == arguments.rounds - 1:
+                lists = take_turns(listing_commands(), arguments.plans, cwd=bench.stack.directory, env=bench.stack.env)
+    brought = {"script with openstacksdk": Runs(tuple(script)), "pragmaspec apply": Runs(tuple(ours))}
+    rows = [
+        (f"{nodes} servers, {name}", f"{each.fastest_s:.2f}", f"{each.median_s:.2f}", f"{each.fastest_s / base.fastest_s:.2f}")
+        for runs in (brought, lists)
+        for base in (next(iter(runs.values())),)
+        for name, each in runs.items()
+    ]
+    return table(("", "fastest s", "median s", "x first"), rows)
 
 
-def plans(bench: Bench, nodes: int, rounds: int) -> list[tuple[str, ...]]:
-    """Time a plan without changes beside lists of the same servers; a plan with changes would fail, because of its status."""
+def listing_commands() -> dict[str, list[str]]:
+    """Return commands that read all servers. A plan with changes fails, because of its exit status."""
     commands = {
         "list with openstacksdk": [sys.executable, "-c", LIST],
-        "pragmaspec plan": [pragmaspec(), "plan", "cluster.yaml", "--detailed-exitcode"],
+        "pragmaspec plan, no changes": [pragmaspec(), "plan", "cluster.yaml", "--detailed-exitcode"],
     }
     client = shutil.which("openstack")
-    if client is not None:
-        commands["openstack server list"] = [client, "server", "list"]
-    with bench.stack.cluster(f"{NAME}-ours", nodes):
-        runs = take_turns(commands, rounds, cwd=bench.stack.directory, env=bench.stack.env)
-    return rows(runs, f"{nodes} servers, ", runs["list with openstacksdk"])
+    return commands if client is None else {**commands, "openstack server list": [client, "server", "list"]}
 
 
 def calls(bench: Bench, nodes: int) -> list[tuple[str, ...]]:
-    """Count the calls of applies with ``nodes`` and with MORE nodes more, of a plan without changes, and of the script."""
+    """Count the calls of the script, of applies and of plans without changes, with ``nodes`` and with MORE nodes more."""
     addresses = {name: urlsplit(url) for name, url in bench.project.addresses(SERVICES).items()}
     found: dict[str, Calls] = {}
     with CountingProxy({name: f"{url.scheme}://{url.netloc}" for name, url in addresses.items()}) as proxy:
@@ -202,14 +202,6 @@ def calls(bench: Bench, nodes: int) -> list[tuple[str, ...]]:
     return counted
 
 
-def rows(runs: Mapping[str, Runs], prefix: str, base: Runs) -> list[tuple[str, ...]]:
-    """Return a line per candidate, with its ratio to ``base``."""
-    return [
-        (f"{prefix}{name}", f"{each.fastest_s:.2f}", f"{each.median_s:.2f}", f"{each.fastest_s / base.fastest_s:.2f}")
-        for name, each in runs.items()
-    ]
-
-
 def new_image(directory: Path) -> Path:
     """Create a small image that no other user of the lab has."""
     (directory / "disk.raw").write_bytes(os.urandom(512).ljust(2**20, b"\0"))
@@ -225,7 +217,7 @@ def _environment(env: Mapping[str, str], clouds: Path) -> dict[str, str]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--nodes", type=int, nargs="*", default=[8, 16])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--counted", type=int, default=4)
     parser.add_argument("--plans", type=int, default=5)
