@@ -5,7 +5,7 @@
 Requires root: it starts the OpenStack lab of the tests, which is built at the first time, or uses the one that is up in
 ``PRAGMASPEC_OPENSTACK_LAB``. Compares whole processes, in turns, in a project of its own, with the image already there. The
 servers are in the lab's zone without guests (readiness: none), so that the time is that of the services. ``--counted``: a proxy
-counts the calls of applies with this number of nodes, and with 4 more.
+counts the calls of applies with this number of nodes, and with 4 more; ``--verbose`` prints them by method and path.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,8 @@ class Calls(NamedTuple):
 
     all: int
     polls: int
+    kinds: Mapping[tuple[str, str], int]
+    """By method and path."""
 
     @property
     def others(self) -> int:
@@ -74,7 +77,7 @@ class CountingProxy(CloudProxy):
 
     def restart(self) -> Calls:
         """Return the calls since the last restart, and count from the beginning."""
-        counted = Calls(len(self.calls), self.polls)
+        counted = Calls(len(self.calls), self.polls, Counter(call.kind for call in self.calls))
         self.inject(lambda _: None)
         self.polls = 0
         return counted
@@ -145,7 +148,7 @@ def main() -> None:
             bench = Bench(project, stack, server.image.id, directory / "user-data", clouds, counted)
             for nodes in arguments.nodes:
                 print(compared(bench, nodes, arguments), end="\n\n", flush=True)
-            print(table(("API calls", "all", "polls", "others"), calls(bench, arguments.counted)))
+            print(table(("API calls", "all", "polls", "others"), calls(bench, arguments)))
         print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 
@@ -178,8 +181,9 @@ def listing_commands() -> dict[str, list[str]]:
     return commands if client is None else {**commands, "openstack server list": [client, "server", "list"]}
 
 
-def calls(bench: Bench, nodes: int) -> list[tuple[str, ...]]:
+def calls(bench: Bench, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
     """Count the calls of the script, of applies and of plans without changes, with ``nodes`` and with MORE nodes more."""
+    nodes = arguments.counted
     addresses = {name: urlsplit(url) for name, url in bench.project.addresses(SERVICES).items()}
     found: dict[str, Calls] = {}
     with CountingProxy({name: f"{url.scheme}://{url.netloc}" for name, url in addresses.items()}) as proxy:
@@ -194,6 +198,9 @@ def calls(bench: Bench, nodes: int) -> list[tuple[str, ...]]:
                 found[f"pragmaspec apply, {number} servers"] = proxy.restart()
                 bench.stack.pragmaspec("plan", "cluster.yaml", "--detailed-exitcode", clouds=bench.counted)
                 found[f"pragmaspec plan, {number} servers"] = proxy.restart()
+    if arguments.verbose:
+        kinds = [(f"{name}: {' '.join(kind)}", str(n)) for name, each in found.items() for kind, n in each.kinds.items()]
+        print(table(("", "calls"), kinds), end="\n\n")
     counted = [(name, str(each.all), str(each.polls), str(each.others)) for name, each in found.items()]
     for name in ("script", "pragmaspec apply"):
         few, many = (found[f"{name}, {number} servers"].others for number in (nodes, nodes + MORE))
@@ -220,7 +227,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, nargs="*", default=[8, 16])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--counted", type=int, default=4)
-    parser.add_argument("--plans", type=int, default=5)
+    parser.add_argument("--plans", type=int, default=5, help="rounds of plans without changes and of lists")
+    parser.add_argument("--verbose", action="store_true", help="print the calls by method and path")
     return parser.parse_args()
 
 
