@@ -5,12 +5,13 @@ not begun. After any other failure the effect is unknown, and the caller looks t
 """
 
 from collections.abc import Callable, Mapping
-from threading import Lock
+from threading import Lock, local
 from typing import Any, Literal, TypeVar
 
 import msgspec
 from keystoneauth1 import exceptions as keystone
 from keystoneauth1.adapter import Adapter
+from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
 from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
@@ -19,6 +20,7 @@ from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.providers.openstack.call_error import CallError, call_error
 from pragmaspec.providers.openstack.listings import Kind, Listing, Service
 from pragmaspec.providers.openstack.settings import OpenStackSettings
+from pragmaspec.typing import override
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Params = Mapping[str, str | int]
@@ -179,7 +181,7 @@ class Client:
 
     def _sign_in(self) -> Session:
         if self._session is None:
-            config = OpenStackConfig(app_name="pragmaspec")
+            config = OpenStackConfig(app_name="pragmaspec", session_constructor=_Session)
             self._region = config.get_one(**_chosen(self._settings))
             session = self._region.get_session()
             session.timeout = SIGN_IN_TIMEOUT_S
@@ -199,6 +201,7 @@ class Client:
         object would seem to be missing.
         """
         session, region = self._sign_in(), self._region
+        session.get_project_id()
         if region is None:
             raise TypeError(service)
         place: dict[str, Any] = {"interface": region.get_interface(service), "region_name": region.get_region_name(service)}
@@ -227,6 +230,30 @@ class Client:
             except _NOT_SIGNED_IN:
                 self._clock.sleep(_pause_s(attempt, None))
         return connect()
+
+
+class _Session(Session):
+    """A session that fails where keystoneauth waits for itself for ever.
+
+    When the identity service answers the request for its versions with 401, keystoneauth repeats the request with a token, which
+    it does not have yet.
+    """
+
+    _thread = local()
+
+    @override
+    def get_project_id(self, auth: BaseAuthPlugin | None = None) -> str | None:
+        self._thread.signs_in = True
+        try:
+            return super().get_project_id(auth)
+        finally:
+            self._thread.signs_in = False
+
+    @override
+    def get_auth_headers(self, auth: BaseAuthPlugin | None = None) -> dict[str, str] | None:
+        if getattr(self._thread, "signs_in", False):
+            raise keystone.Unauthorized("The identity service does not list its versions.")
+        return super().get_auth_headers(auth)
 
 
 _NOT_FOUND = 404

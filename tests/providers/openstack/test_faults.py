@@ -117,6 +117,15 @@ def test_verbs_converge_with_a_fault_at_each_of_their_calls(trial: Trial, seed: 
         trial.check(verb, (verb.name, trial.proxy.faults, errors))
 
 
+@pytest.mark.timeout(120)
+def test_an_identity_service_that_hides_its_versions_is_no_hang(trial: Trial) -> None:
+    """Keystoneauth would wait for its own lock."""
+    verb = trial.verb("identity")
+    trial.proxy.inject(lambda call: "401" if call.kind == ("GET", "/identity/v3") else None)
+    assert trial.attempt(verb) is None
+    assert trial.proxy.faults
+
+
 def test_a_server_has_its_port_after_two_requests_at_once_and_after_its_loss(trial: Trial) -> None:
     """Nova accepts both requests, and the server that fails takes the port from the other."""
     boot, again = trial.verb("boot"), trial.verb("boot again")
