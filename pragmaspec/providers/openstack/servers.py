@@ -25,7 +25,7 @@ from pragmaspec.providers.openstack.objects import Identified, Port, Server
 from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
 from pragmaspec.providers.openstack.server_groups import ServerGroups
 from pragmaspec.providers.openstack.server_watch import ServerWatch
-from pragmaspec.resources import Mark, Nic, Node, Outputs
+from pragmaspec.resources import Mark, Nic, Node, Outputs, StagedImage
 
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
 PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
@@ -65,6 +65,8 @@ class Servers:
         self._networks = ClusterNetworks(cloud)
         self._watch = ServerWatch(cloud.client)
         self.groups = ServerGroups(cloud)
+        self._images: dict[str, str] = {}
+        """Ids of images by digest: one look-up serves all nodes of a run."""
 
     def boot(self, request: BootRequest) -> Outputs:
         """Create the node's server, or bring the present one to the requested state."""
@@ -176,10 +178,17 @@ class Servers:
         try:
             server_id = self._post(request, flavor, ports)
         except CallError:
+            self._images.pop(request.image.digest, None)
             remove_ports(self._cloud, request.mark)
             raise
         reach("openstack.server.made")
         return self._watch.wait(server_id, request.mark.lineage, _is_built, BUILD_LIMIT_S, "be built")
+
+    def _image(self, image: StagedImage) -> str:
+        """Return the id of the image at the site. Raises SiteError if it is not staged."""
+        found = self._images.get(image.digest) or image_id(self._cloud, image)
+        self._images[image.digest] = found
+        return found
 
     def _detached(self, server: Server, request: BootRequest) -> list[Nic]:
         """Return the interfaces of the node whose ports ``server`` does not have."""
@@ -203,7 +212,7 @@ class Servers:
         node, mark = request.node, request.mark
         body: dict[str, object] = {
             "name": node.name,
-            "imageRef": image_id(self._cloud, request.image),
+            "imageRef": self._image(request.image),
             "flavorRef": flavor,
             "networks": [{"port": port.id} for port in ports],
             "metadata": metadata_of(mark),
