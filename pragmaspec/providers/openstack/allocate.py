@@ -159,10 +159,11 @@ class _Build:
 
     def _address(self, grant: PublicGrant, everything: Parts, here: Parts) -> FloatingIp:
         """Return the floating address of ``grant``: its own, a reserved one that it names, or a new one."""
+        # By the address: a frontend that was renamed has the mark of its first name.
         own = [
             each
             for each in by_age(here.addresses)
-            if granted_node(each) == grant.node and grant.address in ("", each.floating_ip_address)
+            if (each.address == grant.address if grant.address else granted_node(each) == grant.node)
         ]
         if own:
             return own[0]
@@ -176,8 +177,11 @@ class _Build:
 
     def _direct_port(self, grant: PublicGrant, here: Parts, group: str) -> Port:
         """Return the port of ``grant`` on the shared network."""
-        own = ports_of_allocation(here.ports, self._mark.lineage, self._mark.address).get(grant.node, [])
-        fitting = [port for port in own if grant.address in ("", port.address)]
+        own = ports_of_allocation(here.ports, self._mark.lineage, self._mark.address)
+        if grant.address:
+            fitting = [port for ports in own.values() for port in ports if port.address == grant.address]
+        else:
+            fitting = own.get(grant.node, [])
         if fitting:
             return fitting[0]
         if grant.address:

@@ -13,7 +13,6 @@ from pragmaspec.planning.observed import (
     ObservedInterface,
     ObservedNode,
 )
-from pragmaspec.providers.openstack.addresses import granted_node
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import is_complete, list_images
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS
@@ -99,7 +98,7 @@ class _Comparison:
         for port in ports:
             self._ports.setdefault(port.device_id, []).append(port)
         self._addresses = {
-            (label.mark.address, granted_node(address)): address
+            (label.mark.lineage, label.mark.address, address.address): address
             for address in parts.addresses
             if (label := label_from_description(address.description)) is not None
         }
@@ -138,7 +137,7 @@ class _Comparison:
         public, private = node.nic("public"), ports.get("private")
         if public is None or not public.address or not public.translated or private is None:
             return
-        address = self._addresses.get((self._allocations.get((node.site, node.cluster), ""), node.name))
+        address = self._addresses.get((mark.lineage, self._allocations.get((node.site, node.cluster), ""), public.address))
         if address is not None and address.port_id != private.id:
             where = "leads to another port" if address.port_id else "is detached"
             yield Difference(detail=f"its public address {public.address} {where}", repair="live", defined=False)

@@ -128,7 +128,9 @@ def _claimed(cloud: Cloud, request: BootRequest, nic: Nic, network: str, group: 
 def _public_port(cloud: Cloud, request: BootRequest) -> Port:
     """Return the node's port on the shared network, which is part of the allocation."""
     mark = request.allocation_mark
-    found = ports_of_allocation(list_direct_ports(cloud), mark.lineage, mark.address).get(request.node.name)
+    granted = next((grant.address for grant in request.allocation.public if grant.node == request.node.name), "")
+    own = ports_of_allocation(list_direct_ports(cloud), mark.lineage, mark.address)
+    found = [port for ports in own.values() for port in ports if port.address == granted]
     if not found:
         raise SiteError(
             "An object is missing at the site",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootRequest
-from pragmaspec.providers.openstack.addresses import attach, granted_node
+from pragmaspec.providers.openstack.addresses import attach
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -385,11 +385,12 @@ class Servers:
 
     def _attach_address(self, request: BootRequest) -> None:
         """Let the node's floating address lead to its private port."""
-        if all(grant.node != request.node.name or not grant.translated for grant in request.allocation.public):
+        grants = [grant for grant in request.allocation.public if grant.node == request.node.name and grant.translated]
+        if not grants:
             return
         mark = request.allocation_mark
         here = list_parts(self._cloud).of(mark.lineage, mark.address)
-        address = next((each for each in here.addresses if granted_node(each) == request.node.name), None)
+        address = next((each for each in here.addresses if each.address == grants[0].address), None)
         private = next((port for port in ports_of(self._cloud, request.mark) if is_for(port, request.mark, "private")), None)
         if address is None or private is None:
             missing = "floating address" if address is None else "port"

@@ -41,6 +41,8 @@ def test_stacks_with_one_cluster_name_do_not_touch_each_other(owned: list[Owned]
     running = [each.stack.start("apply", "cluster.yaml", "--auto-approve") for each in owned]
     for each, process in zip(owned, running, strict=True):
         each.stack.end(process)
+    for each in owned:
+        each.stack.run("plan", "cluster.yaml", "--detailed-exitcode")
     present = [each.ids() for each in owned]
     assert [len(ids) for ids in present] == [KINDS_OF_A_FRONTEND] * len(owned)
     while owned:
