@@ -23,7 +23,8 @@ _COMPRESSED = 1 << 16
 _ENTRIES_OF_TABLE = 512
 _MAX_DESCRIPTOR_SECTORS = 128
 _MIN_GRAIN, _MAX_GRAIN = 8, 2**12
-_LINE = re.compile(r"\s*([A-Za-z0-9_.]+)\s*=\s*(.*?)\s*")
+_LINE = re.compile(r"\s*(ddb\.[A-Za-z0-9_.]+(?=\s*=)|[A-Za-z0-9_.]+(?==))\s*=\s*(.*?)\s*")
+"""Only keys of the disk database may be followed by spaces; other readers refuse the rest."""
 _EXTENT = re.compile(r"(RW|RDONLY)\s+(\d{1,15})\s+([A-Z]+)\s+\"([^\"]*)\"\s*(?:\d+)?\s*")
 _ACCESS = re.compile(r"\s*(RW|RDONLY|NOACCESS)\s", re.IGNORECASE)
 _TYPES = {"monolithicsparse", "streamoptimized"}
