@@ -42,7 +42,7 @@ unit: install ## run the tests that need neither hypervisor nor OpenStack
 	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not openstack and not slow and not torture' -n auto
 
 openstack: install ## run the tests that need an OpenStack, which is built once and started for them
-	@$(VENV)/bin/pytest -m openstack
+	@$(VENV)/bin/pytest -m 'openstack and not torture'
 
 golden: install ## update the golden files; review the difference before committing
 	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not openstack and not slow and not torture' --update-golden
