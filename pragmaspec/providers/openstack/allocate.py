@@ -23,6 +23,7 @@ from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.direct_ports import new_direct_port, ports_of_allocation
+from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
 from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet
@@ -142,9 +143,14 @@ class _Build:
         try:
             self._client.call("network", "PUT", f"/routers/{router.id}/add_router_interface", body={"subnet_id": subnet.id})
         except CallError as error:
-            if _ALREADY not in error.message:
+            # Neutron refuses the address of the gateway to a repeated request whose first is still at work.
+            if _ALREADY not in error.message and not self._is_connected(router, subnet):
                 raise
         reach("openstack.router.connected")
+
+    def _is_connected(self, router: Router, subnet: Subnet) -> bool:
+        """True if the router has a port in the network of ``subnet``."""
+        return bool(self._client.list(PORTS, device_id=router.id, network_id=subnet.network_id))
 
     def _new_router(self) -> Router:
         body = {

@@ -130,7 +130,7 @@ def _public_port(cloud: Cloud, request: BootRequest) -> Port:
     mark = request.allocation_mark
     granted = next((grant.address for grant in request.allocation.public if grant.node == request.node.name), "")
     own = ports_of_allocation(list_direct_ports(cloud), mark.lineage, mark.address)
-    found = [port for ports in own.values() for port in ports if port.address == granted]
+    found = [port for ports in own.values() for port in ports if port.address == granted] or own.get(request.node.name, [])
     if not found:
         raise SiteError(
             "An object is missing at the site",

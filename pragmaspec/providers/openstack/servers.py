@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootRequest
-from pragmaspec.providers.openstack.addresses import attach
+from pragmaspec.providers.openstack.addresses import attach, granted_node
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -390,7 +390,16 @@ class Servers:
             return
         mark = request.allocation_mark
         here = list_parts(self._cloud).of(mark.lineage, mark.address)
-        address = next((each for each in here.addresses if each.address == grants[0].address), None)
+        granted = grants[0]
+        # By the address, where it is known: a frontend that was renamed has the mark of its first name.
+        address = next(
+            (
+                each
+                for each in here.addresses
+                if (each.address == granted.address if granted.address else granted_node(each) == granted.node)
+            ),
+            None,
+        )
         private = next((port for port in ports_of(self._cloud, request.mark) if is_for(port, request.mark, "private")), None)
         if address is None or private is None:
             missing = "floating address" if address is None else "port"
