@@ -137,8 +137,7 @@ class _Build:
         return group.id
 
     def _router(self, here: Parts, subnet: Subnet) -> None:
-        found, _ = oldest_by_part(here.routers)
-        router = next(iter(found.values()), None) or self._new_router()
+        router = self._present_router(here, subnet) or self._new_router()
         self._kept.add(router.id)
         try:
             self._client.call("network", "PUT", f"/routers/{router.id}/add_router_interface", body={"subnet_id": subnet.id})
@@ -147,6 +146,15 @@ class _Build:
             if _ALREADY not in error.message and not self._is_connected(router, subnet):
                 raise
         reach("openstack.router.connected")
+
+    def _present_router(self, here: Parts, subnet: Subnet) -> Router | None:
+        """Return the router of the cluster: of two, the one that has the address of the gateway already."""
+        routers = sorted(here.routers, key=lambda each: (each.created_at, each.id))
+        if len(routers) > 1:
+            ports = self._client.list(PORTS, network_id=subnet.network_id)
+            holders = {port.device_id for port in ports}
+            routers = [router for router in routers if router.id in holders] or routers
+        return routers[0] if routers else None
 
     def _is_connected(self, router: Router, subnet: Subnet) -> bool:
         """True if the router has a port in the network of ``subnet``."""
