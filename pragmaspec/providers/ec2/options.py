@@ -5,11 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pragmaspec.providers.openstack.options import IngressModel
-from pragmaspec.providers.options import Model, SiteOptions, disk, integer, memory, text, value_error
-from pragmaspec.spec.fields.addresses import source_network
+from pragmaspec.providers.options import Model, disk, integer, memory, text, value_error
 from pragmaspec.spec.fields.url import url_field
-from pragmaspec.spec.models.base import OneOrMore
+from pragmaspec.spec.models.security import SecuredSiteOptions
 from pragmaspec.typing import override
 
 _ENDPOINT_ADVICE = "write the URL of the service, such as http://cloud:8773/services/compute/"
@@ -27,7 +25,7 @@ class InstanceTypeModel(Model):
     )
 
 
-class Ec2SiteModel(SiteOptions):
+class Ec2SiteModel(SecuredSiteOptions):
     """An account at AWS, at Eucalyptus, or at OpenStack's ec2-api. Credentials are those of AWS's own tools."""
 
     provider: Literal["ec2"] = Field(description="The provider of the site.", examples=["ec2"])
@@ -59,16 +57,6 @@ class Ec2SiteModel(SiteOptions):
         default=None,
         description="Existing security group that all nodes have beside the one of their cluster. Default: none.",
         examples=["sg-0a1b2c3d4e5f60718"],
-    )
-    ssh_from: Annotated[tuple[Annotated[str, source_network()], ...], OneOrMore()] = Field(
-        default=("0.0.0.0/0",),
-        description="Networks that may connect to nodes by ssh, and ping them. Default: all.",
-        examples=[["192.0.2.0/24"]],
-    )
-    ingress: tuple[IngressModel, ...] = Field(
-        default=(),
-        description="Further traffic from outside that nodes accept. Within a cluster all traffic is allowed.",
-        examples=[[{"ports": 443}]],
     )
     types: tuple[Annotated[str, text(r"^[A-Za-z0-9.*?-]{1,64}$", "write a type or a pattern, such as t3.*")], ...] = Field(
         default=(),
@@ -111,14 +99,10 @@ class Ec2SiteModel(SiteOptions):
     @override
     def plain_options(self, directory: Path) -> dict[str, object]:
         """Return the keys as :class:`pragmaspec.providers.ec2.settings.Ec2Settings` reads them."""
-        ingress = [
-            {"protocol": each.protocol, "first": each.ports[0], "last": each.ports[1], "sources": list(each.sources)}
-            for each in self.ingress
-        ]
         sizes = [
             {"name": name, "cpus": size.cpus, "memory_mib": size.memory_mib, "disk_bytes": size.disk_bytes or 0}
             for name, size in sorted(self.sizes.items())
         ]
-        own = {"ingress": ingress, "sizes": sizes, "tags": sorted([key, value] for key, value in self.tags.items())}
+        own = {"sizes": sizes, "tags": sorted([key, value] for key, value in self.tags.items())}
         options = {**super().plain_options(directory), **own}
         return {name: value for name, value in options.items() if value}

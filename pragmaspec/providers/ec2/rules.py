@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.settings import Ec2Settings
+from pragmaspec.providers.ingress import accepted_traffic
 
-_SSH = 22
 _ALL_TYPES = -1
 """All types and codes of ICMP."""
 
@@ -34,12 +34,9 @@ class Rule(NamedTuple):
 
 def wanted_rules(settings: Ec2Settings) -> Iterator[Rule]:
     """Yield the rules that the options of a site ask for."""
-    for source in settings.ssh_from:
-        yield Rule("tcp", _SSH, _SSH, source)
-        yield Rule("icmp", _ALL_TYPES, _ALL_TYPES, source)
-    for each in settings.ingress:
-        for source in each.sources:
-            yield Rule(each.protocol, each.first, each.last, source)
+    for each in accepted_traffic(settings.ssh_from, settings.ingress):
+        first, last = (_ALL_TYPES, _ALL_TYPES) if each.protocol == "icmp" else (each.first, each.last)
+        yield from (Rule(each.protocol, first, last, source) for source in each.sources)
 
 
 def present_rules(group: Answer) -> frozenset[Rule]:

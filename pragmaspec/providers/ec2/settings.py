@@ -3,7 +3,7 @@
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.providers.openstack.settings import Ingress
+from pragmaspec.providers.ingress import EVERYWHERE, Ingress
 
 Market = Literal["on-demand", "spot"]
 
@@ -15,7 +15,7 @@ class InstanceType(Frozen, frozen=True):
     cpus: int
     memory_mib: int
     disk_bytes: int = 0
-    """InstanceType of its first disk; 0: that of the image, or any."""
+    """Size of its first disk; 0: that of the image, or any."""
 
 
 class Ec2Settings(Frozen, frozen=True):
@@ -33,7 +33,7 @@ class Ec2Settings(Frozen, frozen=True):
     """Id of an existing subnet; empty: each network of a cluster is a subnet of its own."""
     security_group: str = ""
     """Id of an existing group that all nodes have beside the group of their cluster; empty: none."""
-    ssh_from: tuple[str, ...] = ("0.0.0.0/0",)
+    ssh_from: tuple[str, ...] = EVERYWHERE
     """Networks that may connect to nodes by ssh, and ping them; of groups that are made."""
     ingress: tuple[Ingress, ...] = ()
     """Further traffic from outside that nodes accept."""

@@ -7,29 +7,15 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from pragmaspec.networking import LateValue, Networking
-from pragmaspec.providers.options import Model, SiteOptions, integer, text
-from pragmaspec.spec.fields.addresses import source_network
-from pragmaspec.spec.fields.ports import port_range
+from pragmaspec.providers.options import integer, text
 from pragmaspec.spec.models.base import OneOrMore
+from pragmaspec.spec.models.security import SecuredSiteOptions
 from pragmaspec.typing import override
 
 _NAME = r"^[!-~]([ -~]{0,253}[!-~])?$"
-_EVERYWHERE = ("0.0.0.0/0",)
 
 
-class IngressModel(Model):
-    """Traffic from outside of a cluster that its nodes accept."""
-
-    ports: Annotated[tuple[int, int], port_range()] = Field(
-        description="A port, or an inclusive range of ports.", examples=["8000-8080"]
-    )
-    protocol: Literal["tcp", "udp"] = Field(default="tcp", description="The protocol.", examples=["udp"])
-    sources: Annotated[tuple[Annotated[str, source_network()], ...], OneOrMore()] = Field(
-        default=_EVERYWHERE, alias="from", description="Networks that may connect. Default: all.", examples=[["192.0.2.0/24"]]
-    )
-
-
-class OpenStackSiteModel(SiteOptions):
+class OpenStackSiteModel(SecuredSiteOptions):
     """A project of an OpenStack cloud."""
 
     provider: Literal["openstack"] = Field(description="The provider of the site.", examples=["openstack"])
@@ -56,16 +42,6 @@ class OpenStackSiteModel(SiteOptions):
         description="Availability zones, over which the nodes of each role are spread by index. Default: the cloud chooses.",
         examples=[["az1", "az2"]],
     )
-    ssh_from: Annotated[tuple[Annotated[str, source_network()], ...], OneOrMore()] = Field(
-        default=_EVERYWHERE,
-        description="Networks that may connect to nodes by ssh, and ping them. Default: all.",
-        examples=[["192.0.2.0/24"]],
-    )
-    ingress: tuple[IngressModel, ...] = Field(
-        default=(),
-        description="Further traffic from outside that nodes accept. Within a cluster all traffic is allowed.",
-        examples=[[{"ports": 443}]],
-    )
     parallel: Annotated[int, integer(1, 64)] = Field(
         default=16, description="Maximum number of concurrent calls to the site.", examples=[8]
     )
@@ -83,18 +59,5 @@ class OpenStackSiteModel(SiteOptions):
     @override
     def plain_options(self, directory: Path) -> dict[str, object]:
         """Return the keys as :class:`pragmaspec.providers.openstack.settings.OpenStackSettings` reads them."""
-        del directory
-        ingress = [
-            {"protocol": each.protocol, "first": each.ports[0], "last": each.ports[1], "sources": list(each.sources)}
-            for each in self.ingress
-        ]
-        options: dict[str, object] = {
-            "cloud": self.cloud,
-            "region": self.region,
-            "network": self.network,
-            "anti_affinity": "" if self.anti_affinity == "none" else self.anti_affinity,
-            "zones": list(self.zones),
-            "ssh_from": list(self.ssh_from),
-            "ingress": ingress,
-        }
-        return {name: value for name, value in options.items() if value}
+        options = super().plain_options(directory)
+        return {name: value for name, value in options.items() if value and value != "none"}

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
+from pragmaspec.providers.ingress import Ingress, accepted_traffic
 from pragmaspec.providers.openstack.client import Client
 from pragmaspec.providers.openstack.objects import SecurityGroup, SecurityRule
-from pragmaspec.providers.openstack.settings import Ingress, OpenStackSettings
-
-SSH = 22
+from pragmaspec.providers.openstack.settings import OpenStackSettings
 
 
 def wanted_rules(settings: OpenStackSettings) -> tuple[SecurityRule, ...]:
     """Return the rules besides those for members: ssh, ping, and the site's ``ingress``."""
-    ssh = Ingress(first=SSH, last=SSH, sources=settings.ssh_from)
-    ping = Ingress(protocol="icmp", sources=settings.ssh_from)
-    return tuple(dict.fromkeys(rule for each in (ssh, ping, *settings.ingress) for rule in _rules(each)))
+    accepted = accepted_traffic(settings.ssh_from, settings.ingress)
+    return tuple(dict.fromkeys(rule for each in accepted for rule in _rules(each)))
 
 
 def missing_rules(group: SecurityGroup, settings: OpenStackSettings) -> tuple[SecurityRule, ...]:

@@ -3,22 +3,10 @@
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.providers.ingress import EVERYWHERE, Ingress
 
 AntiAffinity = Literal["none", "soft", "strict"]
 """``soft``: computes are spread over hosts as far as possible; ``strict``: a compute without a host of its own does not boot."""
-
-Protocol = Literal["tcp", "udp", "icmp"]
-
-
-class Ingress(Frozen, frozen=True):
-    """Traffic from outside of the cluster that reaches its nodes."""
-
-    protocol: Protocol = "tcp"
-    first: int = 0
-    """First port; ``last`` likewise. Both are 0 for ICMP."""
-    last: int = 0
-    sources: tuple[str, ...] = ("0.0.0.0/0",)
-    """Networks as CIDRs."""
 
 
 class OpenStackSettings(Frozen, frozen=True):
@@ -33,7 +21,7 @@ class OpenStackSettings(Frozen, frozen=True):
     zones: tuple[str, ...] = ()
     """Availability zones over which nodes are spread by their index; none: the scheduler chooses."""
     anti_affinity: AntiAffinity = "none"
-    ssh_from: tuple[str, ...] = ("0.0.0.0/0",)
+    ssh_from: tuple[str, ...] = EVERYWHERE
     ingress: tuple[Ingress, ...] = ()
 
     @property

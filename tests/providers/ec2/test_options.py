@@ -11,7 +11,7 @@ from pragmaspec.networking import Networking
 from pragmaspec.planning.expand_sites import wanted_site
 from pragmaspec.providers.ec2.boot import USER_DATA_LIMIT
 from pragmaspec.providers.ec2.settings import Ec2Settings, InstanceType
-from pragmaspec.providers.openstack.settings import Ingress
+from pragmaspec.providers.ingress import Ingress
 from pragmaspec.site import ExternalSite
 from pragmaspec.spec.loader import load_spec
 

@@ -1,8 +1,9 @@
 """Rules of security groups."""
 
+from pragmaspec.providers.ingress import Ingress
 from pragmaspec.providers.openstack.objects import SecurityGroup, SecurityRule
 from pragmaspec.providers.openstack.security import missing_rules, rule_text, wanted_rules
-from pragmaspec.providers.openstack.settings import Ingress, OpenStackSettings
+from pragmaspec.providers.openstack.settings import OpenStackSettings
 
 SETTINGS = OpenStackSettings(
     ssh_from=("192.0.2.0/24",), ingress=(Ingress(first=8000, last=8080), Ingress(protocol="udp", first=53, last=53))
