@@ -101,7 +101,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
         ),
         "simulated": ProviderDescription(
             api=API_VERSION,
-            options="pragmaspec.spec.models.site:SimulatedSiteModel",
+            options="pragmaspec.spec.models.simulated_site:SimulatedSiteModel",
             provider="pragmaspec.providers.simulated.provider:SimulatedProvider",
             abilities=(
                 "autostart",

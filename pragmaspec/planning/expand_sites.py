@@ -22,8 +22,8 @@ from pragmaspec.site import (
     Site,
 )
 from pragmaspec.spec.loaded_spec import LoadedSpec
-from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
-from pragmaspec.spec.models.site import FaultModel, FlavorModel, PublicNetworkModel, QuotasModel, SiteOptions
+from pragmaspec.spec.models.simulated_site import FaultModel, FlavorModel, QuotasModel, SimulatedSiteModel
+from pragmaspec.spec.models.site import LibvirtSiteModel, PublicNetworkModel, SiteOptions
 
 
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:

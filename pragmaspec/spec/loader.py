@@ -19,7 +19,7 @@ from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import ClusterModel, SiteOptions, SitesModel, SpecModel, sites_model, spec_model
 from pragmaspec.spec.models.image import ImageModel
 from pragmaspec.spec.models.roles import node_entries
-from pragmaspec.spec.models.site import SimulatedSiteModel
+from pragmaspec.spec.models.simulated_site import SimulatedSiteModel
 from pragmaspec.spec.peek import SAVED_PLAN_BEGIN
 from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
 from pragmaspec.spec.validation.site_providers import SiteProviders, site_providers

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 
 from pragmaspec.spec.loader import load_spec
-from pragmaspec.spec.models.cluster import SpecModel
-from pragmaspec.spec.models.site import SiteModel
+from pragmaspec.spec.models.cluster import SiteModel, SpecModel
 from pragmaspec.spec.validation.locations import fields_of
 
 ROOT = Path(__file__).parent.parent.parent

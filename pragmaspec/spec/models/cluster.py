@@ -21,6 +21,7 @@ from pragmaspec.spec.models.base import Model, OneOrMore, ShortForm
 from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
+from pragmaspec.spec.models.simulated_site import SimulatedSiteModel
 from pragmaspec.spec.models.site import (
     DEVICE_PATTERN,
     DEVICES_MAX,
@@ -29,11 +30,11 @@ from pragmaspec.spec.models.site import (
     PROCESSOR_ADVICE,
     PROCESSOR_PATTERN,
     LibvirtSiteModel,
-    SimulatedSiteModel,
-    SiteModel,
     SiteOptions,
 )
 
+SiteModel = Annotated[LibvirtSiteModel | SimulatedSiteModel, Field(discriminator="provider")]
+"""A site of any provider."""
 COMPUTES_MAX = 1_000_000
 READINESS_WORDS = ("cloud-init", "ssh", "none")
 PackageName = Annotated[str, text(r"^[A-Za-z0-9][A-Za-z0-9+._:~=-]*$", "write the name of a package of the image's distribution")]

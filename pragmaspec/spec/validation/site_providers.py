@@ -7,8 +7,8 @@ from typing import NamedTuple
 from pragmaspec.errors import Problem, SiteError, SpecError
 from pragmaspec.plugins import BUILT_IN, Plugin, find_plugin, installed_names, load_class
 from pragmaspec.spec.findings import Finding
-from pragmaspec.spec.models.cluster import ExternalModels
-from pragmaspec.spec.models.site import SiteModel, SiteOptions
+from pragmaspec.spec.models.cluster import ExternalModels, SiteModel
+from pragmaspec.spec.models.site import SiteOptions
 from pragmaspec.spec.validation.locations import providers_of
 from pragmaspec.spec.yaml.tree import Document, Scalar
 from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
