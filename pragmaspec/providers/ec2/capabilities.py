@@ -106,7 +106,7 @@ _PROBES = {each.name: each.probe for each in CAPABILITIES}
 
 
 class Capabilities:
-    """What one service can do. Thread-safe."""
+    """The capabilities of one service, each probed once. Thread-safe."""
 
     def __init__(self, connection: Ec2Client) -> None:
         self._connection = connection

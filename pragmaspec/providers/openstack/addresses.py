@@ -23,11 +23,6 @@ def granted_node(address: FloatingIp) -> str:
     return label.part.removesuffix(_RESERVED) if label is not None else ""
 
 
-def by_age(addresses: Iterable[FloatingIp]) -> list[FloatingIp]:
-    """Return ``addresses``, the oldest first."""
-    return sorted(addresses, key=lambda address: (address.created_at, address.id))
-
-
 def new_address(cloud: Cloud, grant: PublicGrant, mark: Mark) -> FloatingIp:
     """Create a floating address for ``grant``."""
     body = {"floating_network_id": external_network(cloud).id, "description": description_of(Label(mark=mark, part=grant.node))}

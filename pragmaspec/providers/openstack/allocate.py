@@ -12,7 +12,6 @@ from ipaddress import IPv4Network
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.openstack.addresses import (
-    by_age,
     external_network,
     granted_node,
     new_address,
@@ -26,7 +25,7 @@ from pragmaspec.providers.openstack.direct_ports import new_direct_port, ports_o
 from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
-from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet
+from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet, by_age
 from pragmaspec.providers.openstack.release import delete_router, refuse_foreign, remove_parts
 from pragmaspec.providers.openstack.security import add_rules, missing_rules
 from pragmaspec.resources import STANDARD_MTU, Allocation, Mark, Network, Outputs, PublicGrant
@@ -149,7 +148,7 @@ class _Build:
 
     def _present_router(self, here: Parts, subnet: Subnet) -> Router | None:
         """Return the router of the cluster: of two, the one that has the address of the gateway already."""
-        routers = sorted(here.routers, key=lambda each: (each.created_at, each.id))
+        routers = by_age(here.routers)
         if len(routers) > 1:
             ports = self._client.list(PORTS, network_id=subnet.network_id)
             holders = {port.device_id for port in ports}

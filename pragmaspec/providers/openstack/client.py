@@ -91,7 +91,7 @@ class Client:
         while True:
             answer = self.call(listing.service, "GET", listing.path, params={**filters, "limit": self._page, **marker})
             page = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
-            items: list[Kind] = msgspec.json.decode(page[key], type=list[listing.kind])  # type: ignore[name-defined]
+            items = listing.read(page[key])
             found += items
             if not items or not ("next" in page or _has_next(page.get(f"{key}_links"))):
                 return tuple(found)

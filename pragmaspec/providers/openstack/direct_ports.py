@@ -10,7 +10,7 @@ from pragmaspec.errors import SiteError
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of, label_from_description, node_tag
-from pragmaspec.providers.openstack.objects import Port
+from pragmaspec.providers.openstack.objects import Port, by_age
 from pragmaspec.resources import Allocation, Mark, Node
 
 ALLOCATION_SUFFIX = "/allocation"
@@ -27,7 +27,7 @@ def list_direct_ports(cloud: Cloud) -> tuple[Port, ...]:
 def ports_of_allocation(ports: Iterable[Port], lineage: str, address: str) -> dict[str, list[Port]]:
     """Return the ports of an allocation by node, the oldest first."""
     found: dict[str, list[Port]] = {}
-    for port in sorted(ports, key=lambda each: (each.created_at, each.id)):
+    for port in by_age(ports):
         label = label_from_description(port.description)
         if label is not None and (label.mark.lineage, label.mark.address) == (lineage, address) and label.part:
             found.setdefault(label.part, []).append(port)

@@ -24,7 +24,7 @@ from pragmaspec.providers.openstack.client import LOST, Client
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.listings import IMAGES
 from pragmaspec.providers.openstack.marks import stack_tag, stack_users
-from pragmaspec.providers.openstack.objects import GlanceImage
+from pragmaspec.providers.openstack.objects import GlanceImage, by_age
 from pragmaspec.resources import Outputs, StagedImage
 
 TAG = "pragmaspec"
@@ -63,8 +63,7 @@ def image_id(cloud: Cloud, image: StagedImage) -> str:
 
 def list_parts_of(client: Client, digest: str, part: str) -> list[GlanceImage]:
     """Return the images of one part, complete or not, the oldest first."""
-    found = client.list(IMAGES, tag=TAG, pragmaspec_sha256=digest, pragmaspec_part=part)
-    return sorted(found, key=lambda image: (image.created_at, image.id))
+    return by_age(client.list(IMAGES, tag=TAG, pragmaspec_sha256=digest, pragmaspec_part=part))
 
 
 def list_images(client: Client, tag: str = TAG) -> tuple[GlanceImage, ...]:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import msgspec
-
 from pragmaspec.errors import SiteError
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaBasis, QuotaUse
 from pragmaspec.providers.openstack.addresses import holder
@@ -18,7 +16,15 @@ from pragmaspec.providers.openstack.images import is_complete, list_images
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS, SUBNETS
 from pragmaspec.providers.openstack.marks import Label, label_from_description, mark_from_metadata
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts
-from pragmaspec.providers.openstack.objects import AbsoluteLimits, NetworkQuota, OfferedFlavor, SecurityGroup, Server, Zone
+from pragmaspec.providers.openstack.objects import (
+    AbsoluteLimits,
+    Limits,
+    NetworkQuota,
+    OfferedFlavor,
+    SecurityGroup,
+    Server,
+    Zone,
+)
 from pragmaspec.providers.openstack.security import missing_rules
 from pragmaspec.providers.openstack.servers import GONE
 from pragmaspec.resources import Mark
@@ -109,18 +115,11 @@ def _answers(cloud: Cloud) -> _Answers:
         flavors = pool.submit(cloud.flavors)
         servers = pool.submit(client.list, SERVERS)
         parts = pool.submit(list_parts, cloud)
-        limits = pool.submit(_limits, client)
+        limits = pool.submit(lambda: client.send("compute", "GET", "/limits", None, "limits", Limits))
         quotas = pool.submit(_network_quotas, client, project)
         dhcp = pool.submit(client.list, PORTS, device_owner=_DHCP, project_id=project)
     living = tuple(server for server in servers.result() if server.status not in GONE)
-    return _Answers(flavors.result(), living, parts.result(), limits.result(), quotas.result(), len(dhcp.result()))
-
-
-def _limits(client: Client) -> AbsoluteLimits:
-    class Limits(msgspec.Struct):
-        absolute: AbsoluteLimits
-
-    return client.send("compute", "GET", "/limits", None, "limits", Limits).absolute
+    return _Answers(flavors.result(), living, parts.result(), limits.result().absolute, quotas.result(), len(dhcp.result()))
 
 
 def _network_quotas(client: Client, project: str) -> Mapping[str, NetworkQuota]:

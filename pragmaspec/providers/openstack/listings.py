@@ -1,7 +1,10 @@
 """The listings of OpenStack's services that are used."""
 
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Generic, Literal, TypeVar
+
+import msgspec
 
 from pragmaspec.providers.openstack.objects import (
     FloatingIp,
@@ -28,6 +31,11 @@ class Listing(Generic[Kind]):
     path: str
     key: str
     kind: type[Kind]
+
+    def read(self, items: bytes | msgspec.Raw) -> list[Kind]:
+        """Return the objects in the JSON list ``items``. Raises msgspec.ValidationError if they are of another kind."""
+        found: list[Kind] = msgspec.json.decode(items, type=GenericAlias(list, (self.kind,)))
+        return found
 
 
 SERVERS = Listing("compute", "/servers/detail", "servers", Server)

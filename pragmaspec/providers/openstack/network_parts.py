@@ -2,34 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.direct_ports import list_direct_ports
 from pragmaspec.providers.openstack.listings import FLOATING_IPS, NETWORKS, ROUTERS, SECURITY_GROUPS, SUBNETS
 from pragmaspec.providers.openstack.marks import Label, label_from_description
-from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork, Port, Router, SecurityGroup, Subnet
-from pragmaspec.resources import Mark
-
-
-class Described(Protocol):
-    """An object whose description may be its mark."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        ...
-
-    @property
-    def description(self) -> str | None:
-        """The words that its creator gave to it."""
-        ...
-
-    @property
-    def created_at(self) -> str:
-        """Time of its creation in ISO 8601."""
-        ...
-
+from pragmaspec.providers.openstack.objects import (
+    Described,
+    FloatingIp,
+    NeutronNetwork,
+    Port,
+    Router,
+    SecurityGroup,
+    Subnet,
+    by_age,
+)
 
 Part = TypeVar("Part", bound=Described)
 
@@ -58,10 +46,14 @@ class Parts(NamedTuple):
             ports=tuple(_marked(self.ports, lineage, address)),
         )
 
+    @property
+    def described(self) -> tuple[Described, ...]:
+        """All parts whose description may be a mark."""
+        return (*self.networks, *self.groups, *self.routers, *self.addresses, *self.ports)
+
     def labels(self) -> list[Label]:
         """Return the labels of all marked parts."""
-        described: tuple[Described, ...] = (*self.networks, *self.routers, *self.groups, *self.addresses, *self.ports)
-        return [label for each in described if (label := label_from_description(each.description)) is not None]
+        return [label for each in self.described if (label := label_from_description(each.description)) is not None]
 
     def subnet_of(self, network_id: str) -> Subnet | None:
         """Return the subnet of a network."""
@@ -88,7 +80,7 @@ def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Par
     """
     found: dict[str, Part] = {}
     others: list[Part] = []
-    for each in sorted(parts, key=lambda part: (not getattr(part, "subnets", True), part.created_at, part.id)):
+    for each in sorted(by_age(parts), key=lambda part: not getattr(part, "subnets", True)):
         label = label_from_description(each.description)
         name = label.part if label is not None else ""
         if name in found:
@@ -96,12 +88,6 @@ def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Par
         else:
             found[name] = each
     return found, tuple(others)
-
-
-def mark_of(parts: Iterable[Described]) -> Mark | None:
-    """Return the mark of the first part that has one."""
-    labels = (label_from_description(each.description) for each in parts)
-    return next((label.mark for label in labels if label is not None), None)
 
 
 def _marked(parts: Iterable[Part], lineage: str, address: str) -> Iterable[Part]:

@@ -1,12 +1,47 @@
 """Objects of OpenStack's services, as far as they are used here: the JSON of Nova, Neutron and Glance as typed values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
 
 import msgspec
 
 
 class Answer(msgspec.Struct, frozen=True):
     """An object in the answer of a service, with more fields than those that are read."""
+
+
+class Described(Protocol):
+    """An object with an age, whose description may be its mark."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def description(self) -> str | None:
+        """The words that its creator gave to it."""
+        ...
+
+    @property
+    def created_at(self) -> str:
+        """Time of its creation in ISO 8601."""
+        ...
+
+
+class _Dated(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> str: ...
+
+
+Dated = TypeVar("Dated", bound=_Dated)
+
+
+def by_age(found: Iterable[Dated]) -> list[Dated]:
+    """Return the objects ``found``, the oldest first."""
+    return sorted(found, key=lambda each: (each.created_at, each.id))
 
 
 class Identified(Answer, frozen=True):
@@ -83,6 +118,12 @@ class AbsoluteLimits(Answer, frozen=True):
     totalCoresUsed: int = 0  # noqa: N815
     maxTotalRAMSize: int = -1  # noqa: N815
     totalRAMUsed: int = 0  # noqa: N815
+
+
+class Limits(Answer, frozen=True):
+    """The quotas of a project."""
+
+    absolute: AbsoluteLimits
 
 
 class NetworkQuota(Answer, frozen=True):

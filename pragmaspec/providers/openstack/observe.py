@@ -17,7 +17,7 @@ from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import is_complete, list_images
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS
 from pragmaspec.providers.openstack.marks import label_from_description, mark_from_metadata, stack_tag
-from pragmaspec.providers.openstack.network_parts import Described, Parts, list_parts, mark_of, oldest_by_part
+from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
 from pragmaspec.providers.openstack.objects import GlanceImage, Port, Server
 from pragmaspec.providers.openstack.ports import network_of
 from pragmaspec.providers.openstack.security import missing_rules, rule_text
@@ -93,7 +93,6 @@ class _Comparison:
     """Compares machines with their records; without records it finds no differences."""
 
     def __init__(self, parts: Parts, ports: tuple[Port, ...], recorded: State | None) -> None:
-        self._recorded = recorded
         self._ports: dict[str, list[Port]] = {}
         for port in ports:
             self._ports.setdefault(port.device_id, []).append(port)
@@ -102,16 +101,13 @@ class _Comparison:
             for address in parts.addresses
             if (label := label_from_description(address.description)) is not None
         }
+        records = recorded.records if recorded is not None else ()
         self._allocations = {
             (record.resource.site, record.resource.cluster): record.original_address
-            for record in (recorded.records if recorded is not None else ())
+            for record in records
             if isinstance(record.resource, Allocation)
         }
-        self._nodes = {
-            record.original_address: record.resource
-            for record in (recorded.records if recorded is not None else ())
-            if isinstance(record.resource, Node)
-        }
+        self._nodes = {record.original_address: record.resource for record in records if isinstance(record.resource, Node)}
 
     def ports(self, server: Server) -> dict[str, Port]:
         """Return the ports of a server by network."""
@@ -148,13 +144,14 @@ def _allocations(cloud: Cloud, parts: Parts, lineage: str) -> Iterator[ObservedA
     for address in addresses:
         here = parts.of(lineage, address)
         networks, _ = oldest_by_part(here.networks)
-        mark = mark_of((*here.networks, *here.groups, *here.routers, *here.addresses, *here.ports))
+        first = here.described[0]
+        label = label_from_description(first.description)
         yield ObservedAllocation(
             address=address,
             networks=tuple(sorted(name for name, each in networks.items() if here.subnet_of(each.id) is not None)),
             public=tuple(sorted((*(each.address for each in here.addresses), *(each.address for each in here.ports)))),
-            op=mark.op if mark is not None else "",
-            id=_id_of(here),
+            op=label.mark.op if label is not None else "",
+            id=first.id,
             faults=tuple(_faults(cloud, here)),
         )
 
@@ -170,11 +167,6 @@ def _faults(cloud: Cloud, here: Parts) -> Iterator[str]:
     routed = any(subnet.gateway_ip for subnet in here.subnets)
     if routed and not any(router.external_gateway_info for router in here.routers):
         yield "its router has lost the gateway" if here.routers else "has lost its router"
-
-
-def _id_of(here: Parts) -> str:
-    described: tuple[Described, ...] = (*here.networks, *here.groups, *here.routers, *here.addresses, *here.ports)
-    return described[0].id if described else ""
 
 
 def _whole(images: tuple[GlanceImage, ...]) -> Iterator[GlanceImage]:

@@ -1,4 +1,4 @@
-"""What the provider relies on: a service gives an address to one interface, and creates one machine per token.
+"""Promises of a service that the provider relies on: it gives an address to one interface, and creates one machine per token.
 
 The fixture ``service_itself`` is a connection that bypasses the provider.
 """

@@ -49,7 +49,7 @@ CHOSEN = {
     "openstack.router.disconnected",
     "openstack.image.released",
 }
-"""What tests other than those of ``make torture`` reach."""
+"""Points that tests other than those of ``make torture`` reach."""
 KILLED = -signal.SIGKILL
 
 
