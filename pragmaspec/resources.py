@@ -376,3 +376,8 @@ class Mark(Frozen, frozen=True):
     def short(self) -> str:
         """The first 8 digits of the lineage, which distinguish stacks in names."""
         return self.lineage[:8]
+
+    @property
+    def owner(self) -> str:
+        """The owner of the object for people: ``lab/hello/allocation of stack 3f9a1c2b``."""
+        return f"{self.address} of stack {self.short}"

@@ -1,6 +1,6 @@
 from hashlib import sha256
 
-from pragmaspec.resources import Blob, BootImage
+from pragmaspec.resources import Blob, BootImage, Mark
 
 DISK, KERNEL, INITRD = (Blob(sha256=digit * 64, size_bytes=1) for digit in "abc")
 
@@ -27,3 +27,9 @@ def test_each_part_changes_the_digest() -> None:
         digest(KERNEL, KERNEL, INITRD, "quiet"),
     }
     assert len(digests) == 5
+
+
+def test_the_owner_of_a_mark_names_its_address_and_stack() -> None:
+    assert Mark(lineage="3f9a1c2b-0000-4000-8000-000000000000", address="lab/hello/allocation").owner == (
+        "lab/hello/allocation of stack 3f9a1c2b"
+    )

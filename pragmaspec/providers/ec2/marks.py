@@ -88,7 +88,7 @@ def marked_of(described: Answer) -> Marked | None:
 
 def owner_of(marked: Marked | None, otherwise: str) -> str:
     """Return the owner of an object for people: ``lab/hello/allocation of stack 3f9a1c2b``."""
-    return f"{marked.mark.address} of stack {marked.mark.short}" if marked else otherwise
+    return marked.mark.owner if marked else otherwise
 
 
 def mark_filters(lineage: str, address: str = "") -> list[dict[str, object]]:

@@ -148,7 +148,7 @@ def _holdings(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> It
         running = machine.status == "running"
         marked = machine.mark
         yield CapacityUse(
-            owner=f"{marked.address} of stack {marked.short}" if marked else machine.name or machine.id,
+            owner=marked.owner if marked else machine.name or machine.id,
             cpus=flavor.cpus if flavor and running else 0,
             memory_mib=flavor.memory_mib if flavor and running else 0,
             disk_bytes=_disk_bytes(machine, volumes) or (flavor.disk_bytes if flavor else 0),
@@ -178,7 +178,7 @@ def _address_uses(service: Service) -> Iterator[PoolUse]:
         mark = interfaces.get(each["AllocationId"]) or interfaces.get(each.get("NetworkInterfaceId", ""))
         yield PoolUse(
             value=each["PublicIp"],
-            owner=f"{mark.address} of stack {mark.short}" if mark else each.get("InstanceId") or "another owner",
+            owner=mark.owner if mark else each.get("InstanceId") or "another owner",
             lineage=mark.lineage if mark else None,
             address=mark.address if mark else None,
         )

@@ -67,7 +67,7 @@ def holder(address: FloatingIp) -> str:
     """Return the holder of ``address`` for people."""
     label = label_from_description(address.description)
     if label is not None:
-        return f"{label.mark.address} of stack {label.mark.short}"
+        return label.mark.owner
     return f"port {address.port_id}" if address.port_id else "this project, unused"
 
 

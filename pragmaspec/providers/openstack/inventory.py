@@ -27,7 +27,6 @@ from pragmaspec.providers.openstack.objects import (
 )
 from pragmaspec.providers.openstack.security import missing_rules
 from pragmaspec.providers.openstack.servers import GONE
-from pragmaspec.resources import Mark
 from pragmaspec.site import Flavor, QuotaKind
 from pragmaspec.text import did_you_mean, joined
 
@@ -172,7 +171,7 @@ def _holding(server: Server) -> CapacityUse:
     mark = mark_from_metadata(server.metadata)
     running = server.status in _RUNNING
     return CapacityUse(
-        owner=f"server {server.name}" if mark is None else _owner(mark),
+        owner=f"server {server.name}" if mark is None else mark.owner,
         cpus=server.flavor.vcpus if running else 0,
         memory_mib=server.flavor.ram if running else 0,
         disk_bytes=server.flavor.disk * _GIB,
@@ -185,11 +184,7 @@ def _use(value: str, description: str | None, otherwise: str) -> PoolUse:
     label: Label | None = label_from_description(description)
     if label is None:
         return PoolUse(value=value, owner=otherwise)
-    return PoolUse(value=value, owner=_owner(label.mark), lineage=label.mark.lineage, address=label.mark.address)
-
-
-def _owner(mark: Mark) -> str:
-    return f"{mark.address} of stack {mark.short}"
+    return PoolUse(value=value, owner=label.mark.owner, lineage=label.mark.lineage, address=label.mark.address)
 
 
 def _flavor(offered: OfferedFlavor) -> Flavor:

@@ -146,7 +146,7 @@ def _own(cloud: Cloud, request: BootRequest, nic: Nic, network: str, refusal: Ca
     found = next(iter(there), None)
     label = port_mark(found) if found is not None else None
     if found is None or label is None or (label.mark.lineage, label.mark.address) != (request.mark.lineage, request.mark.address):
-        holder = "another port" if label is None else f"{label.mark.address} of stack {label.mark.short}"
+        holder = "another port" if label is None else label.mark.owner
         raise SiteConflictError(
             "Another owner holds this at the site",
             f"{nic.address} or {nic.mac} of {request.node.name} is held by {holder}: {refusal.message} Plan again.",

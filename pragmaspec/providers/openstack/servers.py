@@ -6,7 +6,7 @@ answer until it appears, and two servers of one node are deleted before a third 
 """
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -24,33 +24,14 @@ from pragmaspec.providers.openstack.network_parts import list_parts
 from pragmaspec.providers.openstack.objects import Identified, Port, Server
 from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
 from pragmaspec.providers.openstack.server_groups import ServerGroups
+from pragmaspec.providers.openstack.server_power import BUILD_LIMIT_S, PASSING, STATE_LIMIT_S, ServerPower
 from pragmaspec.providers.openstack.server_watch import ServerWatch
 from pragmaspec.resources import Mark, Nic, Node, Outputs, StagedImage
 
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
-PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
-"""Statuses that end by themselves."""
-STEPS: Mapping[str, tuple[dict[str, object], str]] = {
-    "SHUTOFF": ({"os-start": None}, "start"),
-    "PAUSED": ({"unpause": None}, "be unpaused"),
-    "SUSPENDED": ({"resume": None}, "resume"),
-    "SHELVED": ({"unshelve": None}, "be unshelved"),
-    "SHELVED_OFFLOADED": ({"unshelve": None}, "be unshelved"),
-    "RESCUE": ({"unrescue": None}, "leave rescue mode"),
-    "VERIFY_RESIZE": ({"confirmResize": None}, "have its resize confirmed"),
-    "ERROR": ({"reboot": {"type": "HARD"}}, "recover by a hard reboot"),
-}
-"""By status: the action that leads towards a running server, and its purpose as the end of "should …"."""
-
-BUILD_LIMIT_S = 600.0
-"""Also for images that a host has to fetch and convert first."""
-STATE_LIMIT_S = 180.0
-STOP_MARGIN_S = 90.0
-"""Nova waits 60 s for a guest before it stops it hard."""
 LOOKUP_LIMIT_S = 20.0
 """Time until a server whose creation got no answer is listed, if it was created at all."""
 _LOOKUP_PAUSE_S = 1.0
-_STEPS_MAX = 6
 _CREATIONS_MAX = 3
 _CONFLICT, _SERVER_FAILED = 409, 500
 
@@ -64,6 +45,7 @@ class Servers:
         self._limit = user_data_limit
         self._networks = ClusterNetworks(cloud)
         self._watch = ServerWatch(cloud.client)
+        self._power = ServerPower(cloud, self._watch)
         self.groups = ServerGroups(cloud)
         self._images: dict[str, str] = {}
         """Ids of images by digest: one look-up serves all nodes of a run."""
@@ -73,17 +55,17 @@ class Servers:
         present = self._present(request)
         server = present or self._created(request)
         server = self._with_op(server, request.mark)
-        server = self._sized(server, request.node)
+        server = self._power.sized(server, request.mark.lineage, request.node)
         if present is not None:
             server = self._connected(server, request)
-        server = self._running(server, request.mark.lineage)
+        server = self._power.running(server, request.mark.lineage)
         self._attach_address(request)
         return (*self._chosen_macs(server), ("id", server.id))
 
     def shutdown(self, mark: Mark, grace_s: float) -> None:
         """Stop the machines of ``mark``. Nova gives the guest a minute, whatever ``grace_s`` is."""
         for server in self._of(mark):
-            self._stopped(server, mark.lineage, grace_s)
+            self._power.stopped(server, mark.lineage, grace_s)
 
     def remove(self, mark: Mark) -> None:
         """Delete the machines of ``mark`` with their ports."""
@@ -200,7 +182,7 @@ class Servers:
         lost = self._detached(server, request)
         if not lost:
             return server
-        server = self._stopped(server, request.mark.lineage, 0)
+        server = self._power.stopped(server, request.mark.lineage, 0)
         for port in claim(self._cloud, self._networks, request, [nic.network for nic in lost]):
             body = {"interfaceAttachment": {"port_id": port.id}}
             self._client.call("compute", "POST", f"/servers/{server.id}/os-interface", body=body)
@@ -258,113 +240,6 @@ class Servers:
         wanted = replace(present, op=mark.op)
         self._client.call("compute", "POST", f"/servers/{server.id}/metadata", body={"metadata": metadata_of(wanted)})
         return server
-
-    def _sized(self, server: Server, node: Node) -> Server:
-        """Return ``server`` with the flavor of ``node``: it is resized, which stops it for a moment."""
-        if not node.flavor or server.flavor.original_name == node.flavor:
-            return server
-        lineage = server.metadata.get("pragmaspec-lineage", "")
-        flavor = self._cloud.flavor(node.flavor)
-        server = self._settled(server, lineage)
-        if server.status not in ("ACTIVE", "SHUTOFF"):
-            server = self._stopped(self._running(server, lineage), lineage, 0)
-        if server.flavor.original_name == node.flavor:
-            return server  # an earlier call has asked for it, and its resize is confirmed now
-        self._act(server, {"resize": {"flavorRef": flavor.id}})
-        server = self._awaited(server, lineage, "be resized", {"VERIFY_RESIZE", "ACTIVE", "SHUTOFF"}, resized=flavor.name)
-        if server.flavor.original_name != flavor.name:
-            reason = server.fault.message if server.fault is not None else f"it is still {server.flavor.original_name}"
-            raise SiteError(
-                "A server could not be resized",
-                f"{node.name} did not get the flavor {flavor.name} at {self._cloud.title}: {reason}. Choose another flavor, or "
-                "rebuild the node with `--replace`.",
-            )
-        return server
-
-    def _running(self, server: Server, lineage: str) -> Server:
-        """Return ``server`` once it is active."""
-        for _ in range(_STEPS_MAX):
-            server = self._settled(server, lineage)
-            if server.status == "ACTIVE":
-                return server
-            step = STEPS.get(server.status)
-            if step is None:
-                break
-            action, purpose = step
-            if self._act(server, action):
-                server = self._awaited(server, lineage, purpose, None, left=server.status)
-            else:
-                server = self._later(server, lineage)
-        reason = f": {server.fault.message}" if server.fault is not None else ""
-        raise SiteError(
-            "A server does not run",
-            f"Server {server.name} has the status {server.status} at {self._cloud.title}{reason}. Repair it there, or rebuild "
-            f"the node with `--replace {server.metadata.get('pragmaspec-address', server.name)}`.",
-        )
-
-    def _stopped(self, server: Server, lineage: str, grace_s: float) -> Server:
-        for _ in range(_STEPS_MAX):
-            server = self._settled(server, lineage)
-            if server.status in ("PAUSED", "RESCUE"):
-                server = self._running(server, lineage)
-            elif server.status == "VERIFY_RESIZE" and self._act(server, {"confirmResize": None}):
-                server = self._awaited(server, lineage, "have its resize confirmed", None, left="VERIFY_RESIZE")
-            elif server.status not in ("ACTIVE", "ERROR", "VERIFY_RESIZE"):
-                break  # off, or without memory: suspended, shelved
-            elif server.status != "VERIFY_RESIZE" and self._act(server, {"os-stop": None}):
-                return self._awaited(server, lineage, "be off", {"SHUTOFF"}, limit_s=grace_s + STOP_MARGIN_S)
-            else:
-                server = self._later(server, lineage)
-        return server
-
-    def _settled(self, server: Server, lineage: str) -> Server:
-        """Return ``server`` after the change that is going on."""
-        if server.status not in PASSING and server.task_state is None:
-            return server
-        return self._awaited(server, lineage, "end what it does", None, limit_s=BUILD_LIMIT_S)
-
-    def _awaited(
-        self,
-        server: Server,
-        lineage: str,
-        purpose: str,
-        statuses: set[str] | None,
-        *,
-        left: str = "",
-        resized: str = "",
-        limit_s: float = STATE_LIMIT_S,
-    ) -> Server:
-        """Return ``server`` once it does nothing, and has one of ``statuses``, or has ``left`` one."""
-
-        def over(now: Server | None) -> bool:
-            if now is None:
-                return True
-            if now.task_state is not None or now.status in PASSING or now.status == left:
-                return now.status == "ERROR" and now.status != left
-            if resized and now.status in ("ACTIVE", "SHUTOFF") and now.flavor.original_name != resized:
-                return False
-            return statuses is None or now.status in statuses or now.status == "ERROR"
-
-        found = self._watch.wait(server.id, lineage, over, limit_s, purpose)
-        if found is None:
-            raise SiteError("A server is gone", f"Server {server.name} was deleted at {self._cloud.title} meanwhile. Plan again.")
-        return found
-
-    def _act(self, server: Server, action: dict[str, object]) -> bool:
-        """Ask for a change of state. Returns False for a refusal because of the present state, which is then read again."""
-        try:
-            self._client.call("compute", "POST", f"/servers/{server.id}/action", body=action)
-        except CallError as error:
-            if error.status != _CONFLICT:
-                raise
-            return False
-        reach("openstack.server.changes")
-        return True
-
-    def _later(self, server: Server, lineage: str) -> Server:
-        """Return ``server`` as it is a moment later."""
-        self._client.clock.sleep(_LOOKUP_PAUSE_S)
-        return self._awaited(server, lineage, "be there", None)
 
     def _delete(self, servers: Sequence[Server], lineage: str) -> None:
         for server in servers:
