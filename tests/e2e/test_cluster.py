@@ -1,15 +1,13 @@
 """The complete workflow on a real hypervisor with real guests: plan, apply, log in, change, clean."""
 
 import json
-import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
-from tests.e2e.workspace import APPLY_LIMIT_S, HOST_ADDRESS, Workspace, domain, listing
+from tests.e2e.workspace import APPLY_LIMIT_S, HOST_ADDRESS, Workspace, answering, domain, listing
 from tests.guest.vc_out_reader import read
 
 pytestmark = pytest.mark.guest
@@ -44,21 +42,8 @@ def test_nodes_log_in_to_each_other_without_prompts(cluster: Workspace) -> None:
 
 
 def test_computes_reach_the_outside_through_the_frontend(cluster: Workspace) -> None:
-    with socket.create_server((HOST_ADDRESS, 0)) as server:
-        server.settimeout(60)
-        peers: list[str] = []
-
-        def answer() -> None:
-            connection, (peer, _port) = server.accept()
-            with connection:
-                peers.append(peer)
-                connection.sendall(b"outside\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        port = str(server.getsockname()[1])
+    with answering(HOST_ADDRESS) as (port, peers):
         output = cluster.run("ssh", "trial-compute-0", "--", f"nc {HOST_ADDRESS} {port} </dev/null").out
-        thread.join()
     assert output == "outside\n"
     assert peers == ["192.168.150.10"], "the frontend's public address, not the compute's private one"
 

@@ -1,7 +1,5 @@
 """The complete workflow on a real OpenStack with real guests: plan, apply, log in, change, damage by hand, repair, clean."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import openstack
 import pytest
 from openstack.connection import Connection
 
-from tests.e2e.workspace import Workspace
+from tests.e2e.workspace import Workspace, answering
 from tests.guest.vc_out_reader import read
 from tests.guest_images.cloud_tiny import build_cloud_tiny
 from tests.labs.openstack.lab import OpenStackLab
@@ -108,21 +106,8 @@ def test_guests_know_their_cluster(cluster: CloudWorkspace) -> None:
 
 def test_computes_reach_the_outside_through_the_router(cluster: CloudWorkspace) -> None:
     outside = str(cluster.lab.public[254])
-    with socket.create_server((outside, 0)) as server:
-        server.settimeout(60)
-        peers: list[str] = []
-
-        def answer() -> None:
-            connection, (peer, _port) = server.accept()
-            with connection:
-                peers.append(peer)
-                connection.sendall(b"outside\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        port = str(server.getsockname()[1])
+    with answering(outside) as (port, peers):
         output = cluster.run("ssh", "trial-compute-0", "--", f"nc {outside} {port} </dev/null").out
-        thread.join()
     assert output == "outside\n"
     assert peers != [cluster.addresses()["trial-frontend"]], "the router's address, not the frontend's"
 

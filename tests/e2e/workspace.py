@@ -1,9 +1,12 @@
 """A user's working directory on a machine with a hypervisor: the installed command, and listings as by virsh."""
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +18,25 @@ POOL = "pragmaspec-test"
 NETWORK = "pragmaspec-test"
 HOST_ADDRESS = "192.168.150.1"
 APPLY_LIMIT_S = 240
+
+
+@contextmanager
+def answering(address: str) -> Iterator[tuple[int, list[str]]]:
+    """Answer one connection to ``address`` with ``outside``. Yields the port, and the list of addresses that have connected."""
+    peers: list[str] = []
+    with socket.create_server((address, 0)) as server:
+        server.settimeout(60)
+
+        def answer() -> None:
+            connection, (peer, _port) = server.accept()
+            with connection:
+                peers.append(peer)
+                connection.sendall(b"outside\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield server.getsockname()[1], peers
+        thread.join()
 
 
 class Listing(NamedTuple):

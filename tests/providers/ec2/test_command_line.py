@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from pragmaspec.providers.ec2.client import Ec2Client
-from tests.providers.ec2.moto_server import ENVIRONMENT, REPOSITORY
+from tests.moto_process import REPOSITORY
+from tests.providers.ec2.moto_server import ENVIRONMENT
 
 SPEC = """
 images:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 KINDS = (
     "lost",
@@ -71,7 +72,7 @@ Chooser = Callable[[Call], str | None]
 """Returns the kind of fault for a call, or None."""
 
 
-class CloudProxy:
+class CloudProxy(LoopbackServer):
     """Forwards ``/SERVICE/…`` to the address of the service in the ``with`` block. ``services``: addresses without path."""
 
     def __init__(self, services: Mapping[str, str]) -> None:
@@ -84,11 +85,8 @@ class CloudProxy:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._late: list[threading.Thread] = []
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(_Handler)
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def inject(self, choose: Chooser) -> None:
         """Ask ``choose`` about every further request, and count from the beginning."""
@@ -132,29 +130,13 @@ class CloudProxy:
             body = body.replace(address.encode(), f"{self.url}/{name}".encode())
         return body
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         self.settle()
-        self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     owner: CloudProxy
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class has it
-        pass
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "expect"}
 
@@ -29,7 +29,7 @@ class Fault:
     met: int = field(default=0)
 
 
-class FaultyProxy:
+class FaultyProxy(LoopbackServer):
     """Forwards to ``127.0.0.1:upstream`` in the ``with`` block."""
 
     def __init__(self, upstream: int) -> None:
@@ -38,11 +38,7 @@ class FaultyProxy:
         self.seen: list[tuple[str, str]] = []
         self._late: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(_Handler)
 
     def on(self, kind: str, chosen: Callable[[str, str], bool], times: int = 1, status: int = 0, body: bytes = b"") -> Fault:
         fault = Fault(kind, chosen, times, status, body)
@@ -67,28 +63,9 @@ class FaultyProxy:
     def hold_back(self, request: Callable[[], None]) -> None:
         self._late.append(request)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     owner: FaultyProxy
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
-        pass
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))

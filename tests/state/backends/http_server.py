@@ -12,10 +12,10 @@ from base64 import b64encode
 from contextlib import suppress
 from functools import partial
 from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 USERNAME, PASSWORD = "anna", "canary-of-the-http-server"
 LOCK_FIELDS = {"ID", "Operation", "Info", "Who", "Version", "Created", "Path"}
@@ -41,7 +41,7 @@ class ServerState:
             return ""
 
 
-class StateServer:
+class StateServer(LoopbackServer):
     """Runs in a thread in the ``with`` block; ``url(name)`` is the URL of a state."""
 
     def __init__(self, variant: str) -> None:
@@ -49,11 +49,7 @@ class StateServer:
         self.states: dict[str, ServerState] = {}
         self.lock = threading.Lock()
         self.requests: list[tuple[str, str]] = []
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(_Handler)
 
     def secured(self, certificate: Path) -> None:
         """Use TLS, with the certificate and key in that file."""
@@ -74,28 +70,9 @@ class StateServer:
             return {}
         return {"PRAGMASPEC_HTTP_USERNAME": USERNAME, "PRAGMASPEC_HTTP_PASSWORD": PASSWORD}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     owner: StateServer
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
-        pass
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length", "0"))
