@@ -18,7 +18,7 @@ from pragmaspec.providers.openstack.marks import Label, label_from_description, 
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts
 from pragmaspec.providers.openstack.objects import (
     AbsoluteLimits,
-    Limits,
+    ComputeLimits,
     NetworkQuota,
     OfferedFlavor,
     SecurityGroup,
@@ -26,7 +26,7 @@ from pragmaspec.providers.openstack.objects import (
     Zone,
 )
 from pragmaspec.providers.openstack.security import missing_rules
-from pragmaspec.providers.openstack.servers import GONE
+from pragmaspec.providers.openstack.servers.lifecycle import GONE
 from pragmaspec.site import Flavor, QuotaKind
 from pragmaspec.text import did_you_mean, joined
 
@@ -114,7 +114,7 @@ def _answers(cloud: Cloud) -> _Answers:
         flavors = pool.submit(cloud.flavors)
         servers = pool.submit(client.list, SERVERS)
         parts = pool.submit(list_parts, cloud)
-        limits = pool.submit(lambda: client.send("compute", "GET", "/limits", None, "limits", Limits))
+        limits = pool.submit(lambda: client.send("compute", "GET", "/limits", None, "limits", ComputeLimits))
         quotas = pool.submit(_network_quotas, client, project)
         dhcp = pool.submit(client.list, PORTS, device_owner=_DHCP, project_id=project)
     living = tuple(server for server in servers.result() if server.status not in GONE)

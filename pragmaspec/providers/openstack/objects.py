@@ -120,7 +120,7 @@ class AbsoluteLimits(Answer, frozen=True):
     totalRAMUsed: int = 0  # noqa: N815
 
 
-class Limits(Answer, frozen=True):
+class ComputeLimits(Answer, frozen=True):
     """The quotas of a project."""
 
     absolute: AbsoluteLimits

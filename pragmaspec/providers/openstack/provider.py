@@ -18,14 +18,14 @@ from pragmaspec.providers.base import (
 )
 from pragmaspec.providers.openstack.allocate import allocate
 from pragmaspec.providers.openstack.cloud import Cloud
-from pragmaspec.providers.openstack.console import console_log, diagnostics, refuse_console
 from pragmaspec.providers.openstack.errors import translated
 from pragmaspec.providers.openstack.images import release_digest, release_image, stage_image, stored_images
 from pragmaspec.providers.openstack.inventory import take_inventory
 from pragmaspec.providers.openstack.network_parts import list_parts, oldest_by_part
 from pragmaspec.providers.openstack.observe import observe
 from pragmaspec.providers.openstack.release import clean_allocation, machines_on
-from pragmaspec.providers.openstack.servers import Servers
+from pragmaspec.providers.openstack.servers.console import console_log, diagnostics, refuse_console
+from pragmaspec.providers.openstack.servers.lifecycle import Servers
 from pragmaspec.providers.openstack.site_images import find_site_image, require_site_image, resolve_site_image
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import ExternalSite, IdentityKind

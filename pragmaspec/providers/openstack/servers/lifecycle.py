@@ -23,9 +23,9 @@ from pragmaspec.providers.openstack.marks import includes, machine_tags, mark_fr
 from pragmaspec.providers.openstack.network_parts import list_parts
 from pragmaspec.providers.openstack.objects import Identified, Port, Server
 from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
-from pragmaspec.providers.openstack.server_groups import ServerGroups
-from pragmaspec.providers.openstack.server_power import BUILD_LIMIT_S, PASSING, STATE_LIMIT_S, ServerPower
-from pragmaspec.providers.openstack.server_watch import ServerWatch
+from pragmaspec.providers.openstack.servers.groups import ServerGroups
+from pragmaspec.providers.openstack.servers.power import BUILD_LIMIT_S, PASSING, STATE_LIMIT_S, ServerPower
+from pragmaspec.providers.openstack.servers.watch import ServerWatch
 from pragmaspec.resources import Mark, Nic, Node, Outputs, StagedImage
 
 GONE = frozenset({"DELETED", "SOFT_DELETED"})

@@ -7,7 +7,7 @@ from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.errors import translated
 from pragmaspec.providers.openstack.objects import Server
 from pragmaspec.providers.openstack.observe import power_of
-from pragmaspec.providers.openstack.servers import Servers
+from pragmaspec.providers.openstack.servers.lifecycle import Servers
 from pragmaspec.resources import Mark, Node
 
 LOG_LIMIT_BYTES = 2**20

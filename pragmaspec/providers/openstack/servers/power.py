@@ -11,7 +11,7 @@ from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.marks import mark_from_metadata
 from pragmaspec.providers.openstack.objects import Server
-from pragmaspec.providers.openstack.server_watch import ServerWatch
+from pragmaspec.providers.openstack.servers.watch import ServerWatch
 from pragmaspec.resources import Node
 
 PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
