@@ -381,3 +381,7 @@ class Mark(Frozen, frozen=True):
     def owner(self) -> str:
         """The owner of the object for people: ``lab/hello/allocation of stack 3f9a1c2b``."""
         return f"{self.address} of stack {self.short}"
+
+    def is_for(self, mark: "Mark") -> bool:
+        """True if both are marks of one resource, in any generation and of any creation."""
+        return (self.lineage, self.address) == (mark.lineage, mark.address)

@@ -1,10 +1,13 @@
 """Observed values: a site's inventory (capacity and its use by all owners) and our objects at the site."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.wanted import Firmware
+from pragmaspec.resources import Mark
 from pragmaspec.site import Flavor, QuotaKind
 
 
@@ -31,6 +34,12 @@ class CapacityUse(Frozen, frozen=True):
     lineage: str | None = None
     address: str | None = None
 
+    @classmethod
+    def by(cls, mark: Mark | None, unmarked: str = "", *, cpus: int = 0, memory_mib: int = 0, disk_bytes: int = 0) -> Self:
+        """Return the use by an object with ``mark``; without a mark, the owner is ``unmarked``."""
+        used = cls(owner=unmarked, cpus=cpus, memory_mib=memory_mib, disk_bytes=disk_bytes)
+        return used if mark is None else replace(used, owner=mark.owner, lineage=mark.lineage, address=mark.address)
+
 
 class PoolUse(Frozen, frozen=True):
     """A pool value in use (a VLAN number, a public address, a private CIDR), as :class:`CapacityUse`."""
@@ -39,6 +48,13 @@ class PoolUse(Frozen, frozen=True):
     owner: str
     lineage: str | None = None
     address: str | None = None
+
+    @classmethod
+    def by(cls, value: str, mark: Mark | None, unmarked: str = "") -> Self:
+        """Return the use of ``value`` by an object with ``mark``; without a mark, the owner is ``unmarked``."""
+        if mark is None:
+            return cls(value=value, owner=unmarked)
+        return cls(value=value, owner=mark.owner, lineage=mark.lineage, address=mark.address)
 
 
 class HostDevice(Frozen, frozen=True):

@@ -55,7 +55,7 @@ def holder_of(described: Answer) -> Holder | None:
 def holders_in(service: Service, subnet: str, mark: Mark) -> list[Holder]:
     """Return the holders of an allocation."""
     found = filter(None, map(holder_of, interfaces_in(service, subnet)))
-    return [each for each in found if (each.mark.lineage, each.mark.address) == (mark.lineage, mark.address)]
+    return [each for each in found if each.mark.is_for(mark)]
 
 
 class AddressClaim:

@@ -69,8 +69,8 @@ class NodeBoot:
         machine = find_machine(self._service, self._request.site_id)
         if machine is None or machine.mark is None:
             return None
-        found = (machine.mark.lineage, machine.mark.address, machine.mark.generation)
-        return machine if found == (self._mark.lineage, self._mark.address, self._mark.generation) else None
+        same = machine.mark.is_for(self._mark) and machine.mark.generation == self._mark.generation
+        return machine if same else None
 
     def _unanswered(self, connected: Connected) -> Machine | None:
         """Return the machine that an earlier call of this creation made. Raises SiteError if it asked for another one."""

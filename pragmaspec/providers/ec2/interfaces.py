@@ -105,7 +105,7 @@ class NodeInterfaces:
         ]
         for each in self._service.connection.listed("describe_network_interfaces", "NetworkInterfaces", Filters=within):
             marked = marked_by_note(each.get("Description", ""))
-            if marked is None or (marked.mark.lineage, marked.mark.address) != (self._mark.lineage, self._mark.address):
+            if marked is None or not marked.mark.is_for(self._mark):
                 continue
             if (marked.mark.generation, marked.mark.op) == (self._mark.generation, self._mark.op):
                 return each

@@ -150,7 +150,7 @@ def machine_of(described: Answer) -> Machine:
 
 def is_of(found: Mark, mark: Mark) -> bool:
     """True if a removal for ``mark`` includes an object with the mark ``found``."""
-    same = (found.lineage, found.address, found.generation) == (mark.lineage, mark.address, mark.generation)
+    same = found.is_for(mark) and found.generation == mark.generation
     return same and (not (found.op and mark.op) or found.op == mark.op)
 
 

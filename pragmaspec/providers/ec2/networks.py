@@ -199,7 +199,7 @@ class NetworkClaim:
     def _is_ours(self, subnet: Answer) -> bool:
         """True for a subnet of this allocation that was not listed yet."""
         marked = marked_of(subnet)
-        return marked is not None and (marked.mark.lineage, marked.mark.address) == (self._mark.lineage, self._mark.address)
+        return marked is not None and marked.mark.is_for(self._mark)
 
     def _adopts(self, subnet: Answer) -> bool:
         """True if an unmarked subnet was created by an earlier call of ours that did not come to tag it."""

@@ -18,7 +18,7 @@ from pragmaspec.providers.ec2.addresses import Holder, holder_of, public_address
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.images import GIB
 from pragmaspec.providers.ec2.machines import Machine, all_machines, machines_of
-from pragmaspec.providers.ec2.marks import marked_by_note, marked_of, owner_of
+from pragmaspec.providers.ec2.marks import marked_by_note, marked_of
 from pragmaspec.providers.ec2.network_parts import ClusterParts, find_all_parts
 from pragmaspec.providers.ec2.network_release import gateways_of
 from pragmaspec.providers.ec2.quotas import site_quotas
@@ -146,14 +146,12 @@ def _holdings(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> It
     for machine in machines:
         flavor = sizes.of_machine(machine.type)
         running = machine.status == "running"
-        marked = machine.mark
-        yield CapacityUse(
-            owner=marked.owner if marked else machine.name or machine.id,
+        yield CapacityUse.by(
+            machine.mark,
+            machine.name or machine.id,
             cpus=flavor.cpus if flavor and running else 0,
             memory_mib=flavor.memory_mib if flavor and running else 0,
             disk_bytes=_disk_bytes(machine, volumes) or (flavor.disk_bytes if flavor else 0),
-            lineage=marked.lineage if marked else None,
-            address=marked.address if marked else None,
         )
 
 
@@ -176,12 +174,7 @@ def _address_uses(service: Service) -> Iterator[PoolUse]:
     interfaces = _interface_owners(service) if described else {}
     for each in described:
         mark = interfaces.get(each["AllocationId"]) or interfaces.get(each.get("NetworkInterfaceId", ""))
-        yield PoolUse(
-            value=each["PublicIp"],
-            owner=mark.owner if mark else each.get("InstanceId") or "another owner",
-            lineage=mark.lineage if mark else None,
-            address=mark.address if mark else None,
-        )
+        yield PoolUse.by(each["PublicIp"], mark, each.get("InstanceId") or "another owner")
 
 
 def _interface_owners(service: Service) -> dict[str, Mark]:
@@ -209,9 +202,4 @@ def _cidr_uses(service: Service) -> Iterator[PoolUse]:
 
 def _cidr_use(subnet: Answer) -> PoolUse:
     marked = marked_of(subnet)
-    return PoolUse(
-        value=subnet["CidrBlock"],
-        owner=owner_of(marked, subnet["SubnetId"]),
-        lineage=marked.mark.lineage if marked else None,
-        address=marked.mark.address if marked else None,
-    )
+    return PoolUse.by(subnet["CidrBlock"], marked.mark if marked else None, subnet["SubnetId"])

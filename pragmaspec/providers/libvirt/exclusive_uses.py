@@ -4,6 +4,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from xml.etree.ElementTree import Element
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem
 from pragmaspec.planning.observed import ExclusiveUse
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains
@@ -18,16 +20,10 @@ UsedParts = Callable[[Element], AbstractSet[str]]
 def exclusive_uses(machines: Iterable[ObservedDomain], used: UsedParts) -> Iterator[ExclusiveUse]:
     """Yield the uses by ``machines``, running or in their definitions."""
     for machine in machines:
-        owner = machine.owner
         running = frozenset() if machine.active is None else used(machine.active)
         for value in used(machine.definition) | running:
-            yield ExclusiveUse(
-                value=value,
-                owner=str(owner) if owner else f"machine {machine.name}",
-                lineage=owner.lineage if owner else None,
-                address=owner.address if owner else None,
-                running=value in running,
-            )
+            use = ExclusiveUse.by(value, machine.owner, f"machine {machine.name}")
+            yield replace(use, running=value in running)
 
 
 def conflicts(host: Host, used: UsedParts, parts: Container[str], own_marks: Iterable[Mark]) -> Iterator[ExclusiveUse]:

@@ -19,6 +19,7 @@ from pragmaspec.providers.libvirt.host_cpus import cpu_inventory
 from pragmaspec.providers.libvirt.host_devices import device_inventory
 from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, host_bridge, list_networks, site_mtu
 from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries, entry_holder, leases
+from pragmaspec.resources import Mark
 
 Volumes = Mapping[str, libvirt.virStorageVol]
 DEFAULT_PUBLIC = "default"
@@ -98,12 +99,11 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
     uses: dict[str, CapacityUse] = {}
     for machine in machines:
         owner = machine.owner
-        uses[owner.address + owner.lineage if owner else machine.name] = CapacityUse(
-            owner=str(owner) if owner else machine.name,
+        uses[owner.address + owner.lineage if owner else machine.name] = CapacityUse.by(
+            owner,
+            machine.name,
             cpus=machine.cpus if machine.running else 0,
             memory_mib=machine.memory_mib if machine.running else 0,
-            lineage=owner.lineage if owner else None,
-            address=owner.address if owner else None,
         )
     for name, volume in volumes.items():
         is_disk = names.parse_disk(name) or names.parse_extra_disk(name)
@@ -118,8 +118,7 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
 def _add_disk(host: Host, uses: dict[str, CapacityUse], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
     kept = names.parse_kept(name)
     if kept is not None:
-        owner, address = _volume_owner(host, *kept)
-        uses[f"volume {name}"] = CapacityUse(owner=owner, disk_bytes=disk_bytes, lineage=kept[1], address=address)
+        uses[f"volume {name}"] = CapacityUse.by(_volume_mark(host, *kept), disk_bytes=disk_bytes)
         return
     extra = names.parse_extra_disk(name)
     disk = extra[0] if extra is not None else names.parse_disk(name)
@@ -128,22 +127,18 @@ def _add_disk(host: Host, uses: dict[str, CapacityUse], name: str, disk_bytes: i
         uses[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
         return
     address = names.node_address(host.site.name, disk)
-    before = uses.get(address + lineage) or CapacityUse(
-        owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address
-    )
+    before = uses.get(address + lineage) or CapacityUse.by(Mark(lineage=lineage, address=address))
     uses[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
 
 
-def _volume_owner(host: Host, name: str, lineage: str) -> tuple[str, str]:
-    """The human-readable owner of a volume that outlives its node, and its address."""
-    address = names.volume_address(host.site.name, name)
-    return f"{address} of stack {lineage[:8]}", address
+def _volume_mark(host: Host, name: str, lineage: str) -> Mark:
+    """The mark of a volume that outlives its node, which its name has."""
+    return Mark(lineage=lineage, address=names.volume_address(host.site.name, name))
 
 
 def _volume_uses(host: Host, found: Iterable[str]) -> Iterator[PoolUse]:
     for kept in filter(None, map(names.parse_kept, sorted(found))):
-        owner, address = _volume_owner(host, *kept)
-        yield PoolUse(value=kept[0], owner=owner, lineage=kept[1], address=address)
+        yield PoolUse.by(kept[0], _volume_mark(host, *kept))
 
 
 def _public(host: Host, networks: dict[str, ObservedNetwork]) -> PublicPool | None:
@@ -183,7 +178,7 @@ def _addresses(host: Host, networks: list[ObservedNetwork], lineages: dict[str, 
     for network in networks:
         claimed = names.parse_address(network.name)
         if claimed is not None and network.owner is not None:
-            yield PoolUse(value=claimed, owner=str(network.owner), lineage=network.owner.lineage, address=network.owner.address)
+            yield PoolUse.by(claimed, network.owner)
         for interface in _interfaces(network.root):
             yield PoolUse(value=str(interface.ip), owner=f"the host itself, on network {network.name}")
         static = set()
@@ -210,10 +205,4 @@ def _vlans(networks: list[ObservedNetwork]) -> Iterator[PoolUse]:
     for network in networks:
         vlan = names.parse_vlan(network.name)
         if vlan is not None:
-            owner = network.owner
-            yield PoolUse(
-                value=str(vlan),
-                owner=str(owner) if owner else f"libvirt network {network.name}",
-                lineage=owner.lineage if owner else None,
-                address=owner.address if owner else None,
-            )
+            yield PoolUse.by(str(vlan), network.owner, f"libvirt network {network.name}")

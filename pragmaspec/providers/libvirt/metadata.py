@@ -6,32 +6,13 @@ Domains: ``<metadata>`` with an ``owner`` element of our namespace. Networks: li
 
 from xml.etree.ElementTree import Element, SubElement
 
-from pragmaspec.frozen import Frozen
 from pragmaspec.resources import Mark
-from pragmaspec.typing import override
 
 NAMESPACE = "urn:pragmaspec:owner:1"
 _OWNER = f"{{{NAMESPACE}}}owner"
 _OWNER_GROUP = "owner:"
 _NAME_GROUP = "network:"
 _OP_GROUP = "op:"
-
-
-class Owner(Frozen, frozen=True):
-    """The owner of an object. ``op`` identifies its creation."""
-
-    lineage: str
-    address: str
-    generation: int = 0
-    op: str = ""
-
-    def is_for(self, mark: Mark) -> bool:
-        """True if the object was created for the same stack and address, in any generation."""
-        return (self.lineage, self.address) == (mark.lineage, mark.address)
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.address} of stack {self.lineage[:8]}"
 
 
 def add_domain_owner(domain: Element, mark: Mark) -> None:
@@ -49,13 +30,13 @@ def is_owner(element: Element) -> bool:
     return element.tag == _OWNER
 
 
-def domain_owner(domain: Element) -> Owner | None:
+def domain_owner(domain: Element) -> Mark | None:
     """The owner of a domain; None when it carries no mark."""
     found = domain.find(f"./metadata/{_OWNER}")
     if found is None:
         return None
     generation = found.get("generation", "0")
-    return Owner(
+    return Mark(
         lineage=found.get("lineage", ""),
         address=found.get("address", ""),
         generation=int(generation) if generation.isdecimal() else 0,
@@ -71,13 +52,13 @@ def add_network_owner(network: Element, mark: Mark, name: str) -> None:
         SubElement(network, "portgroup", {"name": f"{_OP_GROUP}{mark.op}"})
 
 
-def network_owner(network: Element) -> Owner | None:
+def network_owner(network: Element) -> Mark | None:
     """The owner of a network; None when it carries no mark."""
     words = _group(network, _OWNER_GROUP)
     if words is None:
         return None
     lineage, _, address = words.partition(":")
-    return Owner(lineage=lineage, address=address, op=_group(network, _OP_GROUP) or "")
+    return Mark(lineage=lineage, address=address, op=_group(network, _OP_GROUP) or "")
 
 
 def network_name(network: Element) -> str:

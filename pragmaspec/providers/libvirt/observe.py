@@ -22,7 +22,6 @@ from pragmaspec.providers.libvirt.domains.expected import recorded_config
 from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains, owner_of
 from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.metadata import Owner
 from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, list_networks, public_bridge, site_network
 from pragmaspec.providers.libvirt.networks.ports import interfaces_without_port
 from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries
@@ -125,9 +124,9 @@ class _Nodes:
         """True by its name, or, if it was renamed, by its UUID."""
         return _short(domain.name()) == self._lineage[:8] or (bool(self._records) and domain.UUIDString() in self._records)
 
-    def _node(self, domain: ObservedDomain, owner: Owner, record: Record | None) -> ObservedNode:
+    def _node(self, domain: ObservedDomain, owner: Mark, record: Record | None) -> ObservedNode:
         node = owner.address.rpartition("/")[2]
-        disk = names.disk_volume(node, Mark(lineage=self._lineage, address=owner.address, generation=owner.generation))
+        disk = names.disk_volume(node, owner)
         active_file = own_chain(domain.definition)[:1]
         running = record is not None and isinstance(record.resource, Node) and record.resource.running
         booting = running and record is not None and record.status == "pending"

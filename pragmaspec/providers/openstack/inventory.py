@@ -14,7 +14,7 @@ from pragmaspec.providers.openstack.client import Client
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import is_complete, list_images
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS, SUBNETS
-from pragmaspec.providers.openstack.marks import Label, label_from_description, mark_from_metadata
+from pragmaspec.providers.openstack.marks import label_from_description, mark_from_metadata
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts
 from pragmaspec.providers.openstack.objects import (
     AbsoluteLimits,
@@ -170,21 +170,18 @@ def _users(servers: Sequence[Server], amount: Callable[[Server], int]) -> list[Q
 def _holding(server: Server) -> CapacityUse:
     mark = mark_from_metadata(server.metadata)
     running = server.status in _RUNNING
-    return CapacityUse(
-        owner=f"server {server.name}" if mark is None else mark.owner,
+    return CapacityUse.by(
+        mark,
+        f"server {server.name}",
         cpus=server.flavor.vcpus if running else 0,
         memory_mib=server.flavor.ram if running else 0,
         disk_bytes=server.flavor.disk * _GIB,
-        lineage=mark.lineage if mark is not None else None,
-        address=mark.address if mark is not None else None,
     )
 
 
 def _use(value: str, description: str | None, otherwise: str) -> PoolUse:
-    label: Label | None = label_from_description(description)
-    if label is None:
-        return PoolUse(value=value, owner=otherwise)
-    return PoolUse(value=value, owner=label.mark.owner, lineage=label.mark.lineage, address=label.mark.address)
+    label = label_from_description(description)
+    return PoolUse.by(value, label.mark if label is not None else None, otherwise)
 
 
 def _flavor(offered: OfferedFlavor) -> Flavor:

@@ -95,7 +95,7 @@ def label_from_description(description: str | None) -> Label | None:
 
 def includes(mark: Mark, found: Mark) -> bool:
     """True if a removal for ``mark`` includes an object with the mark ``found``: no later generation, and no other creation."""
-    if (mark.lineage, mark.address) != (found.lineage, found.address):
+    if not found.is_for(mark):
         return False
     if found.generation != mark.generation:
         return found.generation < mark.generation

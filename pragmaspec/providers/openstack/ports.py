@@ -145,7 +145,7 @@ def _own(cloud: Cloud, request: BootRequest, nic: Nic, network: str, refusal: Ca
     there = cloud.client.list(PORTS, network_id=network, fixed_ips=address)
     found = next(iter(there), None)
     label = port_mark(found) if found is not None else None
-    if found is None or label is None or (label.mark.lineage, label.mark.address) != (request.mark.lineage, request.mark.address):
+    if found is None or label is None or not label.mark.is_for(request.mark):
         holder = "another port" if label is None else label.mark.owner
         raise SiteConflictError(
             "Another owner holds this at the site",

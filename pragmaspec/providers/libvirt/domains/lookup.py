@@ -11,7 +11,7 @@ from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB, attribute, memory_kib
 from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.metadata import Owner, domain_owner
+from pragmaspec.providers.libvirt.metadata import domain_owner
 from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Mark, Node
 
@@ -33,7 +33,7 @@ class ObservedDomain(NamedTuple):
     snapshots: bool
     cpus: int
     memory_mib: int
-    owner: Owner | None
+    owner: Mark | None
     definition: Element
     active: Element | None
     memory: Element | None
@@ -45,7 +45,7 @@ class OwnDomain(NamedTuple):
     """A domain that carries the wanted mark, of any generation."""
 
     handle: libvirt.virDomain
-    owner: Owner
+    owner: Mark
 
     @property
     def running(self) -> bool:
@@ -159,7 +159,7 @@ def require_own_or_free(host: Host, node: Node, mark: Mark) -> OwnDomain | None:
     handle, owner = found
     name = names.domain_name(node.name, mark)
     if owner is None or not owner.is_for(mark):
-        owned = f"belongs to {owner}" if owner else "carries no mark of pragmaspec"
+        owned = f"belongs to {owner.owner}" if owner else "carries no mark of pragmaspec"
         raise SiteConflictError(
             "Another machine has the node's name",
             f"{name} exists at site {host.site.name} and {owned}; it was not touched. Rename the cluster, or remove "
@@ -176,7 +176,7 @@ def require_own_or_free(host: Host, node: Node, mark: Mark) -> OwnDomain | None:
     return OwnDomain(handle, owner)
 
 
-def find_holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, Owner | None] | None:
+def find_holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, Mark | None] | None:
     """The domain with the node's name and its owner (None: no mark), else the domain with its UUID."""
     with ignoring(libvirt.VIR_ERR_NO_DOMAIN):
         return _owned(host.handle().lookupByName(names.domain_name(node.name, mark)), mark)
@@ -185,17 +185,17 @@ def find_holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, 
     return None
 
 
-def _owned(domain: libvirt.virDomain, mark: Mark) -> tuple[libvirt.virDomain, Owner | None]:
+def _owned(domain: libvirt.virDomain, mark: Mark) -> tuple[libvirt.virDomain, Mark | None]:
     """``domain`` and its owner: the UUID proves this stack's ownership even if the mark was altered."""
     owner = domain_owner(parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
     return domain, owner_of(domain.UUIDString(), owner, mark)
 
 
-def owner_of(uuid: str, owner: Owner | None, mark: Mark) -> Owner | None:
+def owner_of(uuid: str, owner: Mark | None, mark: Mark) -> Mark | None:
     """The owner of the domain ``uuid`` marked as ``owner``'s: the UUID of ``mark`` is better evidence than an editable mark."""
     if uuid != mark.uuid or (owner is not None and owner.is_for(mark) and owner.generation == mark.generation):
         return owner
-    return Owner(lineage=mark.lineage, address=mark.address, generation=mark.generation, op=mark.op)
+    return mark
 
 
 def _restore_name(host: Host, domain: libvirt.virDomain, name: str) -> None:

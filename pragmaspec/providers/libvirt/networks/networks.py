@@ -13,10 +13,10 @@ from pragmaspec.planning.observed import SiteNetwork
 from pragmaspec.providers.libvirt.errors import as_site_error, code_of, ignoring, message_of, missing_bridge_advice
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_advice import host_advice
-from pragmaspec.providers.libvirt.metadata import Owner, network_name, network_owner
+from pragmaspec.providers.libvirt.metadata import network_name, network_owner
 from pragmaspec.providers.libvirt.networks.xml import NetworkConfig, network_xml
 from pragmaspec.providers.libvirt.xml import parse
-from pragmaspec.resources import STANDARD_MTU
+from pragmaspec.resources import STANDARD_MTU, Mark
 
 
 class ObservedNetwork(NamedTuple):
@@ -27,7 +27,7 @@ class ObservedNetwork(NamedTuple):
 
     name: str
     active: bool
-    owner: Owner | None
+    owner: Mark | None
     label: str
     root: Element
     handle: libvirt.virNetwork
@@ -163,7 +163,7 @@ def _start(network: libvirt.virNetwork, config: NetworkConfig) -> None:
 def _require_own(host: Host, network: ObservedNetwork, config: NetworkConfig, claim: str) -> None:
     if network.owner is not None and network.owner.is_for(config.mark):
         return
-    raise conflict_error(host, claim, str(network.owner) if network.owner else f"the libvirt network {network.name}")
+    raise conflict_error(host, claim, network.owner.owner if network.owner else f"the libvirt network {network.name}")
 
 
 def conflict_error(host: Host, claim: str, holder: str) -> SiteConflictError:
