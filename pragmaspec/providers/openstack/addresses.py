@@ -9,18 +9,10 @@ from collections.abc import Iterable
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.grants import RESERVED, granted_node
 from pragmaspec.providers.openstack.marks import Label, description_of, label_from_description
 from pragmaspec.providers.openstack.objects import FloatingIp, NeutronNetwork
 from pragmaspec.resources import Mark, PublicGrant
-
-_RESERVED = "+reserved"
-"""Ends the part in the description of a reserved address. Names of nodes do not contain ``+``."""
-
-
-def granted_node(address: FloatingIp) -> str:
-    """Return the node that ``address`` is granted to by its description; empty: it has no mark."""
-    label = label_from_description(address.description)
-    return label.part.removesuffix(_RESERVED) if label is not None else ""
 
 
 def new_address(cloud: Cloud, grant: PublicGrant, mark: Mark) -> FloatingIp:
@@ -43,14 +35,14 @@ def reserved_address(cloud: Cloud, grant: PublicGrant, mark: Mark, present: Iter
             "Another owner holds this at the site",
             f"The floating address {grant.address} is held by {holder(found)}. Plan again.",
         )
-    described = description_of(Label(mark=mark, part=f"{grant.node}{_RESERVED}"))
+    described = description_of(Label(mark=mark, part=f"{grant.node}{RESERVED}"))
     return _changed(cloud, found, {"description": described})
 
 
 def release(cloud: Cloud, address: FloatingIp) -> None:
     """Delete ``address``; a reserved one is only detached, and loses its mark."""
     label = label_from_description(address.description)
-    if label is not None and label.part.endswith(_RESERVED):
+    if label is not None and label.part.endswith(RESERVED):
         _changed(cloud, address, {"port_id": None, "description": ""})
     else:
         cloud.client.remove("network", f"/floatingips/{address.id}")

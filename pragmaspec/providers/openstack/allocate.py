@@ -13,7 +13,6 @@ from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.openstack.addresses import (
     external_network,
-    granted_node,
     new_address,
     release,
     reserved_address,
@@ -21,7 +20,8 @@ from pragmaspec.providers.openstack.addresses import (
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
-from pragmaspec.providers.openstack.direct_ports import new_direct_port, ports_of_allocation
+from pragmaspec.providers.openstack.direct_ports import new_direct_port
+from pragmaspec.providers.openstack.grants import granted_to
 from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
@@ -60,7 +60,7 @@ class _Build:
 
     def run(self) -> Outputs:
         everything = list_parts(self._cloud)
-        here = everything.of(self._mark.lineage, self._mark.address)
+        here = everything.of(self._mark)
         networks, _ = oldest_by_part(here.networks)
         group = self._security_group(here)
         subnets = {network.name: self._network(network, networks.get(network.name), here) for network in self._wanted.networks}
@@ -73,7 +73,7 @@ class _Build:
         }
         self._kept.update(held.id for held in granted.values())
         if self._undo:
-            here = list_parts(self._cloud).of(self._mark.lineage, self._mark.address)
+            here = list_parts(self._cloud).of(self._mark)
         self._drop(here)
         return tuple((f"public:{node}", held.address) for node, held in granted.items())
 
@@ -172,12 +172,7 @@ class _Build:
 
     def _address(self, grant: PublicGrant, everything: Parts, here: Parts) -> FloatingIp:
         """Return the floating address of ``grant``: its own, a reserved one that it names, or a new one."""
-        # By the address: a frontend that was renamed has the mark of its first name.
-        own = [
-            each
-            for each in by_age(here.addresses)
-            if (each.address == grant.address if grant.address else granted_node(each) == grant.node)
-        ]
+        own = granted_to(grant, here.addresses, self._mark)
         if own:
             return own[0]
         if grant.address:
@@ -190,13 +185,9 @@ class _Build:
 
     def _direct_port(self, grant: PublicGrant, here: Parts, group: str) -> Port:
         """Return the port of ``grant`` on the shared network."""
-        own = ports_of_allocation(here.ports, self._mark.lineage, self._mark.address)
-        if grant.address:
-            fitting = [port for ports in own.values() for port in ports if port.address == grant.address]
-        else:
-            fitting = own.get(grant.node, [])
-        if fitting:
-            return fitting[0]
+        own = granted_to(grant, here.ports, self._mark)
+        if own:
+            return own[0]
         if grant.address:
             raise SiteError(
                 "A public address is lost",

@@ -76,13 +76,14 @@ class Cloud:
     @cached_property
     def external_network(self) -> NeutronNetwork | None:
         """The network of floating addresses: the one that the site names, else the default or the only one; None: no such."""
-        found = self.external_networks()
+        found = self.external_networks
         named = self.site.public.network if self.site.public is not None else None
         if named:
             return next((network for network in found if network.name == named), None)
         default = [network for network in found if network.is_default]
         return default[0] if default else found[0] if len(found) == 1 else None
 
+    @cached_property
     def external_networks(self) -> tuple[NeutronNetwork, ...]:
-        """Return the networks of floating addresses."""
+        """The networks of floating addresses."""
         return self.client.list(NETWORKS, **{"router:external": "true"})

@@ -4,13 +4,11 @@ The port is part of the allocation, so that an address stays with its cluster wh
 and MAC. The frontend forwards for its computes, so its private port may send packets with the addresses of others.
 """
 
-from collections.abc import Iterable
-
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.listings import PORTS
-from pragmaspec.providers.openstack.marks import Label, description_of, label_from_description, node_tag
-from pragmaspec.providers.openstack.objects import Port, by_age
+from pragmaspec.providers.openstack.marks import Label, description_of, node_tag
+from pragmaspec.providers.openstack.objects import Port
 from pragmaspec.resources import Allocation, Mark, Node
 
 ALLOCATION_SUFFIX = "/allocation"
@@ -22,16 +20,6 @@ def list_direct_ports(cloud: Cloud) -> tuple[Port, ...]:
     """Return the project's ports on the shared network that the site names; none if it names none."""
     network = cloud.shared_network
     return () if network is None else cloud.client.list(PORTS, network_id=network.id, project_id=cloud.project)
-
-
-def ports_of_allocation(ports: Iterable[Port], lineage: str, address: str) -> dict[str, list[Port]]:
-    """Return the ports of an allocation by node, the oldest first."""
-    found: dict[str, list[Port]] = {}
-    for port in by_age(ports):
-        label = label_from_description(port.description)
-        if label is not None and (label.mark.lineage, label.mark.address) == (lineage, address) and label.part:
-            found.setdefault(label.part, []).append(port)
-    return found
 
 
 def new_direct_port(cloud: Cloud, node: str, mark: Mark, group: str) -> Port:

@@ -19,7 +19,9 @@ from pragmaspec.providers.openstack.network_parts import Parts, list_parts
 from pragmaspec.providers.openstack.objects import (
     AbsoluteLimits,
     ComputeLimits,
+    GlanceImage,
     NetworkQuota,
+    NeutronNetwork,
     OfferedFlavor,
     SecurityGroup,
     Server,
@@ -53,6 +55,9 @@ class _Answers(NamedTuple):
     servers: tuple[Server, ...]
     parts: Parts
     limits: AbsoluteLimits
+    images: tuple[GlanceImage, ...]
+    public: tuple[NeutronNetwork, ...]
+    """Networks with public addresses."""
     quotas: Mapping[str, NetworkQuota]
     dhcp_ports: int
 
@@ -73,8 +78,8 @@ def take_inventory(cloud: Cloud) -> Inventory:
         public=_public_pool(cloud),
         addresses=tuple(_use(each.floating_ip_address, each.description, holder(each)) for each in answers.parts.addresses),
         cidrs=tuple(_use(each.cidr, each.description, f"subnet {each.id}") for each in answers.parts.subnets),
-        images=tuple(sorted({each.digest for each in list_images(cloud.client) if each.part == "disk" and is_complete(each)})),
-        networks=tuple(network.name for network in (*cloud.external_networks(), *filter(None, (cloud.shared_network,)))),
+        images=tuple(sorted({each.digest for each in answers.images if each.part == "disk" and is_complete(each)})),
+        networks=tuple(network.name for network in answers.public),
         devices=(),
         flavors=tuple(_flavor(each) for each in answers.flavors),
         quotas=tuple(_quotas(cloud, answers)),
@@ -110,15 +115,26 @@ def _refuse_unknown_zones(cloud: Cloud) -> None:
 
 def _answers(cloud: Cloud) -> _Answers:
     client, project = cloud.client, cloud.project
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(8) as pool:
         flavors = pool.submit(cloud.flavors)
         servers = pool.submit(client.list, SERVERS)
         parts = pool.submit(list_parts, cloud)
         limits = pool.submit(lambda: client.send("compute", "GET", "/limits", None, "limits", ComputeLimits))
         quotas = pool.submit(_network_quotas, client, project)
         dhcp = pool.submit(client.list, PORTS, device_owner=_DHCP, project_id=project)
+        images = pool.submit(list_images, client)
+        public = (*cloud.external_networks, *filter(None, (cloud.shared_network,)))
     living = tuple(server for server in servers.result() if server.status not in GONE)
-    return _Answers(flavors.result(), living, parts.result(), limits.result().absolute, quotas.result(), len(dhcp.result()))
+    return _Answers(
+        flavors=flavors.result(),
+        servers=living,
+        parts=parts.result(),
+        limits=limits.result().absolute,
+        images=images.result(),
+        public=public,
+        quotas=quotas.result(),
+        dhcp_ports=len(dhcp.result()),
+    )
 
 
 def _network_quotas(client: Client, project: str) -> Mapping[str, NetworkQuota]:

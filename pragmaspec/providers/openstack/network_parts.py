@@ -18,6 +18,7 @@ from pragmaspec.providers.openstack.objects import (
     Subnet,
     by_age,
 )
+from pragmaspec.resources import Mark
 
 Part = TypeVar("Part", bound=Described)
 
@@ -33,17 +34,17 @@ class Parts(NamedTuple):
     ports: tuple[Port, ...] = ()
     """Ports with public addresses on a shared network."""
 
-    def of(self, lineage: str, address: str) -> "Parts":
-        """Return the parts of the allocation at ``address``. Subnets are those of its networks."""
-        networks = tuple(_marked(self.networks, lineage, address))
+    def of(self, mark: Mark) -> "Parts":
+        """Return the parts of the allocation of ``mark``. Subnets are those of its networks."""
+        networks = tuple(_marked(self.networks, mark))
         ids = {network.id for network in networks}
         return Parts(
             networks=networks,
             subnets=tuple(subnet for subnet in self.subnets if subnet.network_id in ids),
-            routers=tuple(_marked(self.routers, lineage, address)),
-            groups=tuple(_marked(self.groups, lineage, address)),
-            addresses=tuple(_marked(self.addresses, lineage, address)),
-            ports=tuple(_marked(self.ports, lineage, address)),
+            routers=tuple(_marked(self.routers, mark)),
+            groups=tuple(_marked(self.groups, mark)),
+            addresses=tuple(_marked(self.addresses, mark)),
+            ports=tuple(_marked(self.ports, mark)),
         )
 
     @property
@@ -90,8 +91,8 @@ def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Par
     return found, tuple(others)
 
 
-def _marked(parts: Iterable[Part], lineage: str, address: str) -> Iterable[Part]:
+def _marked(parts: Iterable[Part], mark: Mark) -> Iterable[Part]:
     for each in parts:
         label = label_from_description(each.description)
-        if label is not None and (label.mark.lineage, label.mark.address) == (lineage, address):
+        if label is not None and label.mark.is_for(mark):
             yield each

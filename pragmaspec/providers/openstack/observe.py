@@ -142,7 +142,7 @@ class _Comparison:
 def _allocations(cloud: Cloud, parts: Parts, lineage: str) -> Iterator[ObservedAllocation]:
     addresses = sorted({label.mark.address for label in parts.labels() if label.mark.lineage == lineage})
     for address in addresses:
-        here = parts.of(lineage, address)
+        here = parts.of(Mark(lineage=lineage, address=address))
         networks, _ = oldest_by_part(here.networks)
         first = here.described[0]
         label = label_from_description(first.description)

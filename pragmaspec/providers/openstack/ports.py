@@ -13,8 +13,8 @@ from pragmaspec.providers.openstack.direct_ports import (
     FORWARDED,
     forwards,
     list_direct_ports,
-    ports_of_allocation,
 )
+from pragmaspec.providers.openstack.grants import granted_to
 from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of, includes, label_from_description, node_tag
 from pragmaspec.providers.openstack.network_parts import list_parts, oldest_by_part
@@ -38,7 +38,7 @@ class ClusterNetworks:
         key = (mark.lineage, mark.address)
         with self._lock:
             if key not in self._found:
-                here = list_parts(self._cloud).of(*key)
+                here = list_parts(self._cloud).of(mark)
                 networks, _ = oldest_by_part(here.networks)
                 groups, _ = oldest_by_part(here.groups)
                 with_subnet = {name: each.id for name, each in networks.items() if here.subnet_of(each.id) is not None}
@@ -127,10 +127,8 @@ def _claimed(cloud: Cloud, request: BootRequest, nic: Nic, network: str, group: 
 
 def _public_port(cloud: Cloud, request: BootRequest) -> Port:
     """Return the node's port on the shared network, which is part of the allocation."""
-    mark = request.allocation_mark
-    granted = next((grant.address for grant in request.allocation.public if grant.node == request.node.name), "")
-    own = ports_of_allocation(list_direct_ports(cloud), mark.lineage, mark.address)
-    found = [port for ports in own.values() for port in ports if port.address == granted] or own.get(request.node.name, [])
+    grant = next((each for each in request.allocation.public if each.node == request.node.name), None)
+    found = granted_to(grant, list_direct_ports(cloud), request.allocation_mark) if grant is not None else []
     if not found:
         raise SiteError(
             "An object is missing at the site",

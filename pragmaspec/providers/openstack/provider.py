@@ -83,7 +83,7 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
     def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
         kept = {network.name for network in keep.networks} if keep is not None else set()
         with self._translated(f"list the machines on networks of {held.cluster}"):
-            networks, _ = oldest_by_part(list_parts(self._cloud).of(mark.lineage, mark.address).networks)
+            networks, _ = oldest_by_part(list_parts(self._cloud).of(mark).networks)
             return machines_on(self._cloud, [each for name, each in networks.items() if name not in kept])
 
     @override

@@ -24,7 +24,7 @@ _NAMED = 5
 
 def clean_allocation(cloud: Cloud, mark: Mark) -> None:
     """Remove the allocation. Raises SiteInUseError, before any change, while other machines use one of its networks."""
-    here = list_parts(cloud).of(mark.lineage, mark.address)
+    here = list_parts(cloud).of(mark)
     refuse_foreign(cloud, here.networks, mark.lineage)
     remove_parts(cloud, here)
 

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootRequest
-from pragmaspec.providers.openstack.addresses import attach, granted_node
+from pragmaspec.providers.openstack.addresses import attach
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.grants import granted_to
 from pragmaspec.providers.openstack.images import image_id
-from pragmaspec.providers.openstack.listings import PORTS, SERVERS
+from pragmaspec.providers.openstack.listings import FLOATING_IPS, PORTS, SERVERS
 from pragmaspec.providers.openstack.marks import includes, machine_tags, mark_from_metadata, metadata_of, node_tag
-from pragmaspec.providers.openstack.network_parts import list_parts
 from pragmaspec.providers.openstack.objects import Identified, Port, Server
 from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
 from pragmaspec.providers.openstack.servers.groups import ServerGroups
@@ -260,21 +260,12 @@ class Servers:
 
     def _attach_address(self, request: BootRequest) -> None:
         """Let the node's floating address lead to its private port."""
-        grants = [grant for grant in request.allocation.public if grant.node == request.node.name and grant.translated]
-        if not grants:
+        granted = (each for each in request.allocation.public if each.node == request.node.name and each.translated)
+        grant = next(granted, None)
+        if grant is None:
             return
-        mark = request.allocation_mark
-        here = list_parts(self._cloud).of(mark.lineage, mark.address)
-        granted = grants[0]
-        # By the address, where it is known: a frontend that was renamed has the mark of its first name.
-        address = next(
-            (
-                each
-                for each in here.addresses
-                if (each.address == granted.address if granted.address else granted_node(each) == granted.node)
-            ),
-            None,
-        )
+        present = self._client.list(FLOATING_IPS, project_id=self._cloud.project)
+        address = next(iter(granted_to(grant, present, request.allocation_mark)), None)
         private = next((port for port in ports_of(self._cloud, request.mark) if is_for(port, request.mark, "private")), None)
         if address is None or private is None:
             missing = "floating address" if address is None else "port"
