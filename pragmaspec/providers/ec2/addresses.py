@@ -7,7 +7,7 @@ machine is removed.
 """
 
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ class AddressClaim:
 
     def make(self, wanted: Allocation) -> Outputs:
         """Claim the wanted addresses, and return those that the site has chosen."""
-        described = {each["AllocationId"]: each for each in self._described()}
+        described = _by_id(self._service)
         found = []
         for grant in wanted.public:
             holder = self._holder_of(grant, described)
@@ -87,7 +87,7 @@ class AddressClaim:
     def shrink(self, outputs: Outputs) -> None:
         """Drop the addresses that are not among ``outputs``."""
         kept = {address for _, address in outputs}
-        described = {each["AllocationId"]: each for each in self._described()} if self._holders else {}
+        described = _by_id(self._service) if self._holders else {}
         for holder in self._holders:
             address = described.get(holder.address_id, {}).get("PublicIp", "")
             if address not in kept:
@@ -98,9 +98,6 @@ class AddressClaim:
         addresses = {each: described.get(each.address_id, {}).get("PublicIp", "") for each in self._holders}
         same = next((each for each, address in addresses.items() if grant.address and address == grant.address), None)
         return same or next((each for each in self._holders if each.node == grant.node), None)
-
-    def _described(self) -> list[Answer]:
-        return public_addresses(self._service)
 
     def _claimed(self, grant: PublicGrant, holder: Holder | None, described: dict[str, Answer]) -> Answer:
         """Return the address that is claimed for ``grant``."""
@@ -143,7 +140,7 @@ class AddressClaim:
             Groups=self._service.groups(self._parts.group),
         )
         interface = str(made_interface["NetworkInterfaceId"])
-        self._undo.callback(self._removed, "delete_network_interface", NetworkInterfaceId=interface)
+        self._undo.callback(self._service.undo, "delete_network_interface", NetworkInterfaceId=interface)
         return Holder(interface, self._mark, node, made)
 
     def _new_address(self, grant: PublicGrant) -> Answer:
@@ -155,7 +152,7 @@ class AddressClaim:
                     return each
         marked = Marked(self._mark, grant.node)
         made = self._service.create(ADDRESS, marked, grant.node, tagged=False, Domain="vpc")
-        self._undo.callback(self._removed, "release_address", AllocationId=made["AllocationId"])
+        self._undo.callback(self._service.undo, "release_address", AllocationId=made["AllocationId"])
         return made
 
     def _associate_first(self, holder: Holder, address: Answer) -> None:
@@ -177,17 +174,11 @@ class AddressClaim:
         )
 
     def _user_of(self, address_id: str) -> str:
-        for described in self._described():
-            interface = described.get("NetworkInterfaceId")
-            if described["AllocationId"] == address_id and interface:
-                (found,) = self._call("describe_network_interfaces", NetworkInterfaceIds=[interface])["NetworkInterfaces"]
-                return owner_of(marked_of(found), f"interface {interface}")
-        return "another owner"
-
-    def _removed(self, operation: str, **parameters: str) -> None:
-        """Undo a creation. What cannot be removed now has its mark, and is removed with the allocation."""
-        with suppress(ClientError):
-            self._service.remove(operation, **parameters)
+        interface = _by_id(self._service).get(address_id, {}).get("NetworkInterfaceId")
+        if not interface:
+            return "another owner"
+        (found,) = self._call("describe_network_interfaces", NetworkInterfaceIds=[interface])["NetworkInterfaces"]
+        return owner_of(marked_of(found), f"interface {interface}")
 
 
 def release(service: Service, holder: Holder) -> None:
@@ -235,6 +226,10 @@ def public_addresses(service: Service) -> list[Answer]:
     """Return the addresses of the account, without those that are not for VPCs: they have no id."""
     found = service.connection.listed("describe_addresses", "Addresses")
     return [each for each in found if each.get("AllocationId")]
+
+
+def _by_id(service: Service) -> dict[str, Answer]:
+    return {each["AllocationId"]: each for each in public_addresses(service)}
 
 
 def _described(service: Service, address_id: str) -> list[Answer]:

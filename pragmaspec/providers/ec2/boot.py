@@ -8,7 +8,7 @@ from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import code_of, is_refusal
-from pragmaspec.providers.ec2.images import GIB, RootDisk, root_disk
+from pragmaspec.providers.ec2.images import RootDisk, root_disk
 from pragmaspec.providers.ec2.interfaces import Connected, NodeInterfaces
 from pragmaspec.providers.ec2.machines import (
     Machine,
@@ -24,6 +24,7 @@ from pragmaspec.providers.ec2.power import stop_machine
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.providers.ec2.staged_images import require_image
+from pragmaspec.providers.gibibytes import whole_gib
 from pragmaspec.resources import Outputs
 
 USER_DATA_LIMIT = 16 * 2**10
@@ -149,7 +150,7 @@ class NodeBoot:
         if self._request.user_data:
             found["UserData"] = self._request.user_data
         if root.device:
-            size_gib = max(root.size_gib, gib(node.disk_bytes))
+            size_gib = max(root.size_gib, whole_gib(node.disk_bytes))
             disk = {"VolumeSize": size_gib, "DeleteOnTermination": True}
             found["BlockDeviceMappings"] = [{"DeviceName": root.device, "Ebs": disk}]
         if settings.key:
@@ -217,7 +218,7 @@ class NodeBoot:
         if not machine.root_volume or self._node.disk_bytes <= machine.disk_bytes:
             return
         (volume,) = self._service.connection.call("describe_volumes", VolumeIds=[machine.root_volume])["Volumes"]
-        wanted = gib(self._node.disk_bytes)
+        wanted = whole_gib(self._node.disk_bytes)
         if volume["Size"] < wanted:
             if not self._service.capabilities.has("volume_growth"):
                 raise SiteError(
@@ -263,8 +264,3 @@ def check_user_data(request: BootRequest) -> None:
             "User-data too large for the site",
             f"{request.node.address} has {size:,} bytes of user-data; EC2 allows {USER_DATA_LIMIT:,}.",
         )
-
-
-def gib(size_bytes: int) -> int:
-    """Return the size in GiB, rounded up."""
-    return -(-size_bytes // GIB)

@@ -13,9 +13,9 @@ from pragmaspec.planning.wanted import Firmware
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import MISSING, has_code
 from pragmaspec.providers.ec2.service import Service
+from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.resources import StagedImage
 
-GIB = 2**30
 _MALFORMED = r"InvalidAMIID\..*"
 _WILDCARDS = "*?"
 _FIRMWARE: dict[str, Firmware] = {"uefi": "uefi", "legacy-bios": "bios"}

@@ -4,7 +4,7 @@ The VPC, the only subnet or the group may be named by the options of the site in
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -85,7 +85,7 @@ class NetworkClaim:
 
     def _created_vpc(self, cidr: str) -> str:
         vpc = str(self._service.create(VPC, Marked(self._mark, VPC_PART), self._name, CidrBlock=cidr)["VpcId"])
-        self._undo.callback(self._removed, "delete_vpc", VpcId=vpc)
+        self._undo.callback(self._service.undo, "delete_vpc", VpcId=vpc)
         return vpc
 
     def _named_vpc(self) -> str:
@@ -130,7 +130,7 @@ class NetworkClaim:
                 )
             answer = self._call("associate_vpc_cidr_block", VpcId=vpc, CidrBlock=str(cidr))
             association = answer["CidrBlockAssociation"]["AssociationId"]
-            self._undo.callback(self._removed, "disassociate_vpc_cidr_block", AssociationId=association)
+            self._undo.callback(self._service.undo, "disassociate_vpc_cidr_block", AssociationId=association)
             ranges.append(cidr)
 
     def _created_group(self, part: str, **parameters: Any) -> str:  # noqa: ANN401
@@ -143,7 +143,7 @@ class NetworkClaim:
                 raise
             return self._group_called(name, part)
         group = str(made["GroupId"])
-        self._undo.callback(self._removed, "delete_security_group", GroupId=group)
+        self._undo.callback(self._service.undo, "delete_security_group", GroupId=group)
         return group
 
     def _group_called(self, name: str, part: str) -> str:
@@ -188,7 +188,7 @@ class NetworkClaim:
                 "Private range in use",
                 f"{self._wanted.address} wants {cidr} in VPC {vpc}, which {holder} has. Write another `private: {{cidr: …}}`.",
             ) from error
-        self._undo.callback(self._removed, "delete_subnet", SubnetId=made["SubnetId"])
+        self._undo.callback(self._service.undo, "delete_subnet", SubnetId=made["SubnetId"])
         return ClusterSubnet(made["SubnetId"], network.name, cidr, vpc)
 
     def _holder(self, vpc: str, cidr: str) -> Answer | None:
@@ -214,16 +214,15 @@ class NetworkClaim:
         else:
             marked = Marked(self._mark, GATEWAY_PART)
             gateway = str(self._service.create(GATEWAY, marked, self._name)["InternetGatewayId"])
-            self._undo.callback(self._removed, "delete_internet_gateway", InternetGatewayId=gateway)
+            self._undo.callback(self._service.undo, "delete_internet_gateway", InternetGatewayId=gateway)
             self._service.connection.settled("attach_internet_gateway", InternetGatewayId=gateway, VpcId=vpc)
-            self._undo.callback(self._removed, "detach_internet_gateway", InternetGatewayId=gateway, VpcId=vpc)
+            self._undo.callback(self._service.undo, "detach_internet_gateway", InternetGatewayId=gateway, VpcId=vpc)
         table = self._main_table(vpc)
         if not any(each.get("GatewayId") == gateway for each in table["Routes"]):
+            route = {"RouteTableId": table["RouteTableId"], "DestinationCidrBlock": _ANYWHERE}
             with ignoring(_AGAIN):
-                self._service.connection.settled(
-                    "create_route", RouteTableId=table["RouteTableId"], DestinationCidrBlock=_ANYWHERE, GatewayId=gateway
-                )
-            self._undo.callback(self._removed, "delete_route", RouteTableId=table["RouteTableId"], DestinationCidrBlock=_ANYWHERE)
+                self._service.connection.settled("create_route", GatewayId=gateway, **route)
+            self._undo.callback(self._service.undo, "delete_route", **route)
 
     def _remark(self, object_ids: tuple[str, ...]) -> None:
         """Let objects that exist already carry the op of this call."""
@@ -245,11 +244,6 @@ class NetworkClaim:
 
     def _tags(self, part: str) -> list[dict[str, str]]:
         return tags_of(Marked(self._mark, part), self._name, self._service.settings.tags)
-
-    def _removed(self, operation: str, **parameters: Any) -> None:  # noqa: ANN401
-        """Undo a creation. What cannot be removed now has its mark, and is removed with the allocation."""
-        with suppress(ClientError):
-            self._service.remove(operation, **parameters)
 
 
 def _unmarked_vpc(service: Service, cidr: str) -> str:

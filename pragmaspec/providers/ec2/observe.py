@@ -16,7 +16,6 @@ from pragmaspec.planning.observed import (
 )
 from pragmaspec.providers.ec2.addresses import Holder, holder_of, public_addresses
 from pragmaspec.providers.ec2.client import Answer
-from pragmaspec.providers.ec2.images import GIB
 from pragmaspec.providers.ec2.machines import Machine, all_machines, machines_of
 from pragmaspec.providers.ec2.marks import marked_by_note, marked_of
 from pragmaspec.providers.ec2.network_parts import ClusterParts, find_all_parts
@@ -26,6 +25,7 @@ from pragmaspec.providers.ec2.rules import wanted_rules
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.providers.ec2.staged_images import own_images, staged_for
+from pragmaspec.providers.gibibytes import GIB, whole_gib
 from pragmaspec.resources import Mark, Node
 from pragmaspec.state_model import State
 
@@ -165,7 +165,7 @@ def _disk_bytes(machine: Machine, volumes: Mapping[str, int]) -> int:
     sizes_gib = [volumes.get(each, 0) for each in machine.volumes]
     total = sum(sizes_gib) * GIB
     root = volumes.get(machine.root_volume, 0)
-    rounded = -(-machine.disk_bytes // GIB)
+    rounded = whole_gib(machine.disk_bytes)
     return total - root * GIB + machine.disk_bytes if machine.disk_bytes and rounded <= root else total
 
 

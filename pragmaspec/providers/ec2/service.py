@@ -1,6 +1,7 @@
 """One EC2 service as the modules of this package use it: its connection, its options, and its capabilities."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,11 @@ class Service:
         if self.capabilities.has("tag_at_creation"):
             return self.connection.listed(operation, key, Filters=mark_filters(lineage, address))
         return self.connection.listed(operation, key)
+
+    def undo(self, operation: str, **parameters: Any) -> None:  # noqa: ANN401
+        """Remove an object of a creation that is given up. One that cannot be removed now is removed later, by its mark."""
+        with suppress(ClientError):
+            self.remove(operation, **parameters)
 
     def remove(self, operation: str, **parameters: Any) -> None:  # noqa: ANN401
         """Remove an object, and wait while objects that are being removed still use it. Absent: no error."""

@@ -22,6 +22,7 @@ from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.marks import tag_values
 from pragmaspec.providers.ec2.service import Service
+from pragmaspec.providers.gibibytes import whole_gib
 
 DIGEST = "pragmaspec-image"
 """Key of the tag of images and snapshots with the digest of the disk."""
@@ -30,7 +31,6 @@ BLOCK_BYTES = 512 * 1024
 _BATCH = 64
 """Blocks that are sent before progress is reported, and noted in a tag of the snapshot; 32 MiB."""
 _PARALLEL = 8
-_GIB = 2**30
 _TIMEOUT_MIN = 24 * 60
 """Minutes after which the service discards a snapshot that gets no more blocks."""
 _COMPLETION_S = 1800.0
@@ -92,7 +92,7 @@ class SnapshotUpload:
         if found is not None:
             done = tag_values(found).get(_DONE, "").removeprefix(_BLOCKS)
             return str(found["SnapshotId"]), int(done) if done.isdecimal() else 0
-        size_gib = max(1, -(-self._image.virtual_size_bytes // _GIB))
+        size_gib = max(1, whole_gib(self._image.virtual_size_bytes))
         tags = [digest_tag(self._image.digest), {"Key": "Name", "Value": self._image.name}]
         answer = self._call(
             "start_snapshot",

@@ -1,7 +1,6 @@
 """Images that were made from disks of ours: a snapshot that is written block by block, and an image registered from it."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 from botocore.exceptions import ClientError
@@ -12,10 +11,11 @@ from pragmaspec.planning.wanted import Firmware
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import MISSING, has_code, ignoring
-from pragmaspec.providers.ec2.images import GIB, describe_image, require_site_image, root_disk
+from pragmaspec.providers.ec2.images import describe_image, require_site_image, root_disk
 from pragmaspec.providers.ec2.marks import tag_values
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.snapshot_upload import DIGEST, SnapshotUpload, digest_tag
+from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.resources import Outputs, StagedImage
 
 _USER = "pragmaspec-user-"
@@ -148,8 +148,7 @@ def _register(service: Service, image: StagedImage, snapshot: str, lineage: str)
             raise
         service.tag(found.id, [_user_tag(lineage)])
         if snapshot not in found.snapshots:
-            with suppress(ClientError):
-                service.remove("delete_snapshot", SnapshotId=snapshot)
+            service.undo("delete_snapshot", SnapshotId=snapshot)
         return
     described = describe_image(service, answer["ImageId"])
     if described is None or DIGEST not in tag_values(described):

@@ -19,6 +19,7 @@ from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.observed import StoredImage
 from pragmaspec.providers.base import StageRequest
+from pragmaspec.providers.gibibytes import whole_gib
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST, Client
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -32,7 +33,6 @@ _PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 _NOT_FOUND, _CONFLICT, _SERVER_FAILED = 404, 409, 500
 _MISSING = "An object is missing at the site"
 _CREATIONS_MAX = 3
-_GIB = 2**30
 _CHUNK = 2**20
 
 REFRESH_S = 15.0
@@ -253,7 +253,7 @@ class _Staging:
             "pragmaspec_part": part.name,
         }
         if part.name == "disk":
-            properties |= {**_HARDWARE, "min_disk": -(-image.virtual_size_bytes // _GIB)}
+            properties |= {**_HARDWARE, "min_disk": whole_gib(image.virtual_size_bytes)}
             if image.kernel is not None:
                 properties |= {"kernel_id": self._ids["kernel"], "os_command_line": image.cmdline}
             if image.initrd is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pragmaspec.errors import SiteError
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool, Quota, QuotaBasis, QuotaUse
+from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.providers.openstack.addresses import holder
 from pragmaspec.providers.openstack.client import Client
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -32,7 +33,6 @@ from pragmaspec.providers.openstack.servers.lifecycle import GONE
 from pragmaspec.site import Flavor, QuotaKind
 from pragmaspec.text import did_you_mean, joined
 
-_GIB = 2**30
 _CPUS_MAX = 1024
 _NAMED = 5
 _FIRST_RULES = 2
@@ -191,7 +191,7 @@ def _holding(server: Server) -> CapacityUse:
         f"server {server.name}",
         cpus=server.flavor.vcpus if running else 0,
         memory_mib=server.flavor.ram if running else 0,
-        disk_bytes=server.flavor.disk * _GIB,
+        disk_bytes=server.flavor.disk * GIB,
     )
 
 
@@ -205,7 +205,7 @@ def _flavor(offered: OfferedFlavor) -> Flavor:
         name=offered.name,
         cpus=offered.vcpus,
         memory_mib=offered.ram,
-        disk_bytes=offered.disk * _GIB,
+        disk_bytes=offered.disk * GIB,
         description=offered.description or "",
     )
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pragmaspec.errors import SiteError
 from pragmaspec.planning.images.site_images import choose_site_image
 from pragmaspec.planning.observed import SiteImage
+from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.listings import IMAGES
 from pragmaspec.providers.openstack.objects import GlanceImage
 from pragmaspec.resources import StagedImage
 
-_GIB = 2**30
 _FORMATS = frozenset({"qcow2", "raw"})
 
 
@@ -44,7 +44,7 @@ def _site_image(image: GlanceImage) -> SiteImage:
     return SiteImage(
         id=image.id,
         name=image.name or image.id,
-        virtual_size_bytes=max(image.min_disk * _GIB, image.virtual_size or image.size or 0),
+        virtual_size_bytes=max(image.min_disk * GIB, image.virtual_size or image.size or 0),
         checksum=f"{image.os_hash_algo}:{image.os_hash_value}" if hashed else f"md5:{image.checksum}" if image.checksum else "",
         created=image.created_at,
         format="raw" if image.disk_format == "raw" else "qcow2",
