@@ -27,39 +27,42 @@ class ServerWatch:
         self._state = Lock()
         self._waiting: Counter[tuple[str, str]] = Counter()
         self._seen: Mapping[str, Server] = {}
-        self._polled: frozenset[str] = frozenset()
-        self._polled_at = float("-inf")
+        self._asked_at = self._polled_at = float("-inf")
 
     def wait(self, server_id: str, lineage: str, awaited: Awaited, limit_s: float, expected: str) -> Server | None:
         """Return the server once ``awaited`` holds. Raises SiteError after ``limit_s`` seconds without ``expected``."""
         clock = self._client.clock
-        began = clock.monotonic()
         with self._state:
             self._waiting[lineage, server_id] += 1
+        began = clock.monotonic()
         try:
             while True:
-                server = self._look(server_id)
-                if awaited(server):
+                found = self._look(began)
+                server = found.get(server_id) if found is not None else None
+                if found is not None and awaited(server):
                     return server
                 if clock.monotonic() - began >= limit_s:
                     raise _late(server_id, server, limit_s, expected)
-                clock.sleep(_PAUSE_S)
+                clock.sleep(_PAUSE_S if found is not None else _PAUSE_S / 2)
         finally:
             with self._state:
                 self._waiting[lineage, server_id] -= 1
                 self._waiting = +self._waiting
 
-    def _look(self, server_id: str) -> Server | None:
-        """Return the server as of at most a pause ago."""
+    def _look(self, began: float) -> Mapping[str, Server] | None:
+        """Return the servers that are waited for, as of at most a pause ago; None: the last poll is older than ``began``.
+
+        So many waits that begin one after the other cause one poll per half pause.
+        """
         with self._turn:
             now = self._client.clock.monotonic()
-            if server_id not in self._polled or now - self._polled_at >= _PAUSE_S / 2:
+            if now - self._polled_at >= _PAUSE_S / 2:
                 with self._state:
                     asked = tuple(self._waiting)
+                self._asked_at = now
                 self._seen = self._read(asked)
-                self._polled = frozenset(each for _, each in asked)
                 self._polled_at = self._client.clock.monotonic()
-            return self._seen.get(server_id)
+            return self._seen if self._asked_at >= began else None
 
     def _read(self, asked: tuple[tuple[str, str], ...]) -> Mapping[str, Server]:
         if len(asked) <= _SINGLE_MAX:
