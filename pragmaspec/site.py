@@ -274,6 +274,8 @@ class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
     """The value of :attr:`delivery`, as the provider's description or the site's options declare it."""
     declared_networking: Networking = HYPERVISOR_NETWORKING
     """The value of :attr:`networking`, as the provider's description or the site's options declare it."""
+    fetches_images: bool = False
+    """True if the site downloads public images by itself, as its options declare."""
 
     @property
     @override

@@ -20,8 +20,8 @@ class Web:
 
 
 @contextmanager
-def web_server(address: str) -> Iterator[Web]:
-    """Serve until the end of the ``with`` block."""
+def web_server(address: str, port: int = 0) -> Iterator[Web]:
+    """Serve until the end of the ``with`` block; ``port`` 0: any free one."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def web_server(address: str) -> Iterator[Web]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer((address, 0), Handler)
+    server = ThreadingHTTPServer((address, port), Handler)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
     web.url = f"http://{address}:{server.server_port}/disk.raw"

@@ -76,6 +76,7 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions) -> ExternalSite
             networking = model.networking(description.networking)
             late_values = model.late_values(description.late_values)
             delivery = model.delivery(description.delivery)
+            fetches_images = model.fetches_images()
             options = model.plain_options(loaded.site_directories[name])
             text = json.dumps(options, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     except SiteError as error:
@@ -90,6 +91,7 @@ def _external(loaded: LoadedSpec, name: str, model: SiteOptions) -> ExternalSite
         late=late_values,
         declared_delivery=delivery,
         declared_networking=networking,
+        fetches_images=fetches_images,
     )
 
 

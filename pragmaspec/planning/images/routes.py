@@ -1,8 +1,8 @@
-"""Routes of images to their sites: upload, download by the host, or a copy from a peer host. Pure.
+"""Routes of images to their sites: upload, download by the site, or a copy from a peer host. Pure.
 
-A host behind ssh can download public images by itself, which spares the user's line. If this machine has the image too, a
-download is not always faster, so the upload starts and falls back to a download if it is slow. Hosts of one peer group, which the
-spec declares to be of one administration and on one network, copy images from each other.
+A host behind ssh, and some clouds, can download public images by themselves, which spares the user's line. If this machine has
+the image too, a download by a host is not always faster, so the upload starts and falls back to a download if it is slow. Hosts
+of one peer group, which the spec declares to be of one administration and on one network, copy images from each other.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from pragmaspec.planning.actions import ALREADY_STAGED
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.resources import StagedImage
-from pragmaspec.site import LibvirtSite, Site
+from pragmaspec.site import ExternalSite, LibvirtSite, SimulatedSite, Site
 from pragmaspec.state_model import State
 
 PeerGroupImage = tuple[str, str]
@@ -59,8 +59,10 @@ def sites_holding(plan: Plan, state: State) -> Mapping[PeerGroupImage, frozenset
 
 def route(site: Site, image: StagedImage, copy: PublicCopy | None) -> Route:
     """Return the route of ``image`` to ``site``. Images with a separate kernel are uploaded: no publisher has both."""
-    if copy is None or image.kernel is not None or not isinstance(site, LibvirtSite):
+    if copy is None or image.kernel is not None or isinstance(site, SimulatedSite):
         return "send"
+    if isinstance(site, ExternalSite):
+        return "fetch" if site.fetches_images else "send"
     if not site.over_ssh or site.fetch == "stream":
         return "send"
     return "send-unless-slow" if copy.here and site.fetch == "auto" else "fetch"
@@ -80,7 +82,7 @@ def with_routes(plan: Plan, copy_of: PublicCopyLookup, state: State) -> Plan:
         site = sites.get(image.site)
         if action.verb != "stage" or action.reason == ALREADY_STAGED or not isinstance(image, StagedImage):
             return action
-        if image.site_image or not isinstance(site, LibvirtSite) or not site.over_ssh:
+        if image.site_image or site is None or not _has_routes(site):
             return action
         group = groups.get(image.site, "")
         if (group, image.digest) in available:
@@ -88,13 +90,18 @@ def with_routes(plan: Plan, copy_of: PublicCopyLookup, state: State) -> Plan:
         if group:
             available.add((group, image.digest))
         copy = copy_of(image.digest)
-        return replace(action, way=_route_text(route(site, image, copy), copy))
+        return replace(action, way=_route_text(site, route(site, image, copy), copy))
 
     return replace(plan, actions=tuple(with_route(action) for action in plan.actions))
 
 
-def _route_text(chosen: Route, copy: PublicCopy | None) -> str:
+def _has_routes(site: Site) -> bool:
+    """True if there is another route to ``site`` than an upload."""
+    return (isinstance(site, LibvirtSite) and site.over_ssh) or (isinstance(site, ExternalSite) and site.fetches_images)
+
+
+def _route_text(site: Site, chosen: Route, copy: PublicCopy | None) -> str:
     if copy is None or chosen == "send":
         return "uploaded"
-    download = f"fetched by the host from {copy.server}"
+    download = f"fetched by the {'host' if isinstance(site, LibvirtSite) else 'cloud'} from {copy.server}"
     return download if chosen == "fetch" else f"uploaded, or {download} if that is slow"

@@ -17,9 +17,12 @@ from uuid import uuid4
 
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
+from pragmaspec.planning.images.routes import route
 from pragmaspec.planning.observed import StoredImage
+from pragmaspec.planning.wanted import Firmware
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.gibibytes import whole_gib
+from pragmaspec.providers.openstack import image_import
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.client import LOST, Client
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -40,6 +43,7 @@ REFRESH_S = 15.0
 ABANDONED_S = 60.0
 """Seconds without a sign of life after which an upload is taken to be dead."""
 _PAUSE_S = 2.0
+_FIRMWARE = "hw_firmware_type"
 _HARDWARE = {"hw_disk_bus": "virtio", "hw_vif_model": "virtio", "hw_rng_model": "virtio"}
 
 
@@ -51,13 +55,17 @@ class ImagePart(NamedTuple):
     container: str
 
 
-def image_id(cloud: Cloud, image: StagedImage) -> str:
-    """Return the id of the image that servers are created from. Raises SiteError if it is not staged."""
+def image_id(cloud: Cloud, image: StagedImage, firmware: Firmware) -> str:
+    """Return the id of the image, from which servers are then created with ``firmware``. Raises SiteError if it is not staged."""
     if image.in_place:
         return image.site_image
     found = next((each for each in list_parts_of(cloud.client, image.digest, "disk") if is_complete(each)), None)
     if found is None:
         raise SiteError(_MISSING, f"Image {image.name} was deleted at {cloud.title} meanwhile. Apply again.")
+    if (found.firmware or "bios") != firmware:
+        # Of a spec that names another firmware than the one that was detected: Nova copies the property into each new server.
+        change = [{"op": "add", "path": f"/{_FIRMWARE}", "value": firmware}]
+        cloud.client.call("image", "PATCH", f"/images/{found.id}", body=change, headers=_PATCH)
     return found.id
 
 
@@ -206,7 +214,8 @@ class _Staging:
             is_first = next((image.id for image in self._parts(part)), own) == own
             if is_first:
                 with _SignsOfLife(self._client, own):
-                    self._client.upload(f"/images/{own}/file", _Body(path, self._advance))
+                    if not self._fetched(part, own):
+                        self._client.upload(f"/images/{own}/file", _Body(path, self._advance))
                 reach("openstack.image.filled")
                 return self._checked(own)
         except BaseException:
@@ -216,6 +225,24 @@ class _Staging:
             raise
         self._client.remove("image", f"/images/{own}")
         return self._complete(part) or self._uploaded(part)
+
+    def _fetched(self, part: ImagePart, own: str) -> bool:
+        """Let the cloud download the disk if the site and the image are such. Returns False if it is to be uploaded."""
+        request, settings = self._request, self._cloud.settings
+        copy = request.public_copy if part.name == "disk" else None
+        if copy is None or route(self._cloud.site, request.image, copy) != "fetch":
+            return False
+        offered = image_import.is_offered(self._client)
+        reason = image_import.download(self._client, own, copy.url) if offered else image_import.NOT_OFFERED
+        if reason and settings.fetch == "cloud":
+            raise SiteError(
+                "The cloud cannot download the image",
+                f"{self._cloud.title} cannot download image {request.image.name} from {copy.server}: {reason}. Change the site's "
+                "`fetch` to `auto` or `upload`, so that it is uploaded.",
+            )
+        if not reason:
+            self._advance(request.image.size_bytes)
+        return not reason
 
     def _create(self, body: dict[str, object]) -> None:
         """Create the image without its bytes. Repeated if its effect is unknown: the id exists once."""

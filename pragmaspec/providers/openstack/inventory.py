@@ -13,6 +13,7 @@ from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.providers.openstack.addresses import holder
 from pragmaspec.providers.openstack.client import Client
 from pragmaspec.providers.openstack.cloud import Cloud
+from pragmaspec.providers.openstack.image_import import METHOD, is_offered
 from pragmaspec.providers.openstack.images import is_complete, list_images
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS, SUBNETS
 from pragmaspec.providers.openstack.marks import label_from_description, mark_from_metadata
@@ -66,6 +67,7 @@ def take_inventory(cloud: Cloud) -> Inventory:
     """Return the project's inventory."""
     answers = _answers(cloud)
     _refuse_unknown_zones(cloud)
+    _refuse_missing_import(cloud)
     return Inventory(
         identity=cloud.identity(),
         cpus=0,
@@ -111,6 +113,15 @@ def _refuse_unknown_zones(cloud: Cloud) -> None:
     if unknown:
         near = did_you_mean(unknown[0], available, f"There are {joined(available, _NAMED)}.")
         raise SiteError("Unknown availability zone", f"{cloud.title} has no zone {unknown[0]}. {near} Change the site's `zones`.")
+
+
+def _refuse_missing_import(cloud: Cloud) -> None:
+    """Raise SiteError if the cloud has to download images, and cannot."""
+    if cloud.settings.fetch == "cloud" and not is_offered(cloud.client):
+        raise SiteError(
+            "The cloud does not download images",
+            f"{cloud.title} does not offer the import method {METHOD}. Change the site's `fetch` to `auto` or `upload`.",
+        )
 
 
 def _answers(cloud: Cloud) -> _Answers:

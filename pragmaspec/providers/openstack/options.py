@@ -37,6 +37,12 @@ class OpenStackSiteModel(SecuredSiteOptions):
         description="`soft`: the computes of a cluster are on different hosts as far as possible; `strict`: always.",
         examples=["soft"],
     )
+    fetch: Literal["upload", "auto", "cloud"] = Field(
+        default="upload",
+        description="`cloud`: the cloud downloads publicly available images, by its import method `web-download`; `auto`: as "
+        "`cloud`, and where that fails they are uploaded from this machine; `upload`: they are uploaded.",
+        examples=["auto"],
+    )
     zones: Annotated[tuple[Annotated[str, text(_NAME, "write the name of an availability zone")], ...], OneOrMore()] = Field(
         default=(),
         description="Availability zones, over which the nodes of each role are spread by index. Default: the cloud chooses.",
@@ -57,7 +63,12 @@ class OpenStackSiteModel(SecuredSiteOptions):
         return ("macs", *declared) if self.network else declared
 
     @override
+    def fetches_images(self) -> bool:
+        """Return True if the cloud downloads images by itself."""
+        return self.fetch != "upload"
+
+    @override
     def plain_options(self, directory: Path) -> dict[str, object]:
         """Return the keys as :class:`pragmaspec.providers.openstack.settings.OpenStackSettings` reads them."""
         options = super().plain_options(directory)
-        return {name: value for name, value in options.items() if value and value != "none"}
+        return {name: value for name, value in options.items() if value and value not in ("none", "upload")}

@@ -8,6 +8,9 @@ from pragmaspec.providers.ingress import EVERYWHERE, Ingress
 AntiAffinity = Literal["none", "soft", "strict"]
 """``soft``: computes are spread over hosts as far as possible; ``strict``: a compute without a host of its own does not boot."""
 
+Fetch = Literal["upload", "auto", "cloud"]
+"""The transfer of public images: uploaded; downloaded by the cloud, or else uploaded; or only downloaded by the cloud."""
+
 
 class OpenStackSettings(Frozen, frozen=True):
     """The keys of the site, as :meth:`~pragmaspec.providers.openstack.options.OpenStackSiteModel.plain_options` returns them."""
@@ -21,6 +24,7 @@ class OpenStackSettings(Frozen, frozen=True):
     zones: tuple[str, ...] = ()
     """Availability zones over which nodes are spread by their index; none: the scheduler chooses."""
     anti_affinity: AntiAffinity = "none"
+    fetch: Fetch = "upload"
     ssh_from: tuple[str, ...] = EVERYWHERE
     ingress: tuple[Ingress, ...] = ()
 

@@ -147,6 +147,10 @@ class SiteOptions(Model):
         """Return how this site connects the nodes of a cluster. ``declared``: by the provider's description."""
         return declared
 
+    def fetches_images(self) -> bool:
+        """Return True if this site downloads public images by itself, so that they are not uploaded from here."""
+        return False
+
     def plain_options(self, directory: Path) -> dict[str, object]:
         """Return the provider's own keys as JSON types, for :class:`pragmaspec.site.ExternalSite`.
 

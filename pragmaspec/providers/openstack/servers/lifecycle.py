@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.failpoints import reach
+from pragmaspec.planning.wanted import Firmware
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.openstack.addresses import attach
 from pragmaspec.providers.openstack.call_error import CallError
@@ -26,7 +27,7 @@ from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for,
 from pragmaspec.providers.openstack.servers.groups import ServerGroups
 from pragmaspec.providers.openstack.servers.power import BUILD_LIMIT_S, PASSING, STATE_LIMIT_S, ServerPower
 from pragmaspec.providers.openstack.servers.watch import ServerWatch
-from pragmaspec.resources import Mark, Nic, Node, Outputs, StagedImage
+from pragmaspec.resources import Mark, Nic, Node, Outputs
 
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
 LOOKUP_LIMIT_S = 20.0
@@ -47,8 +48,8 @@ class Servers:
         self._watch = ServerWatch(cloud.client)
         self._power = ServerPower(cloud, self._watch)
         self.groups = ServerGroups(cloud)
-        self._images: dict[str, str] = {}
-        """Ids of images by digest: one look-up serves all nodes of a run."""
+        self._images: dict[tuple[str, Firmware], str] = {}
+        """Ids of images by digest and firmware: one look-up serves all nodes of a run."""
 
     def boot(self, request: BootRequest) -> Outputs:
         """Create the node's server, or bring the present one to the requested state."""
@@ -160,16 +161,18 @@ class Servers:
         try:
             server_id = self._post(request, flavor, ports)
         except CallError:
-            self._images.pop(request.image.digest, None)
+            self._images.pop((request.image.digest, request.node.firmware), None)
             remove_ports(self._cloud, request.mark)
             raise
         reach("openstack.server.made")
         return self._watch.wait(server_id, request.mark.lineage, _is_built, BUILD_LIMIT_S, "be built")
 
-    def _image(self, image: StagedImage) -> str:
+    def _image(self, request: BootRequest) -> str:
         """Return the id of the image at the site. Raises SiteError if it is not staged."""
-        found = self._images.get(image.digest) or image_id(self._cloud, image)
-        self._images[image.digest] = found
+        image, firmware = request.image, request.node.firmware
+        key = (image.digest, firmware)
+        found = self._images.get(key) or image_id(self._cloud, image, firmware)
+        self._images[key] = found
         return found
 
     def _detached(self, server: Server, request: BootRequest) -> list[Nic]:
@@ -194,7 +197,7 @@ class Servers:
         node, mark = request.node, request.mark
         body: dict[str, object] = {
             "name": node.name,
-            "imageRef": self._image(request.image),
+            "imageRef": self._image(request),
             "flavorRef": flavor,
             "networks": [{"port": port.id} for port in ports],
             "metadata": metadata_of(mark),
