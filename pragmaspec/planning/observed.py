@@ -222,6 +222,10 @@ class ObservedInterface(Frozen, frozen=True):
     address: str = ""
 
 
+Refused = Literal["upload", "kernel", "uefi"]
+"""A kind of image that a site cannot take from us: any; one with a kernel beside its disk; one that boots with UEFI."""
+
+
 class Inventory(Frozen, frozen=True):
     """Capacity of a site and its use by all owners. Totals are physical; planning applies overcommit."""
 
@@ -268,6 +272,9 @@ class Inventory(Frozen, frozen=True):
     """The CPUs of the host, to which nodes can be pinned; None: they cannot, or the site has several hosts."""
     cpu_uses: tuple[ExclusiveUse, ...] = ()
     """The uses of host CPUs by pinned machines of any owner that are running or off."""
+    refused: tuple[tuple[Refused, str], ...] = ()
+    """Kinds of images that cannot be put at the site, each with the reason, as the end of a sentence ("whose service takes no
+    disks"). Images of the site itself are not concerned, nor is ``upload`` for those that are already there."""
 
 
 Repair = Literal["define", "live", "restart"]

@@ -1,4 +1,4 @@
-"""Checks that images can boot at their site: firmware and architecture. Pure."""
+"""Checks that images can be put at their site and boot there: kinds of images, firmware and architecture. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.observed import Inventory
+from pragmaspec.planning.observed import Inventory, Refused
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.wanted import Wanted, WantedImage
 from pragmaspec.resources import Node
@@ -80,6 +80,8 @@ def _site_problems(image: WantedImage, site: Site, inventory: Inventory | None) 
             f"{inventory.identity.arch}. Use the image's variant for that architecture.",
             where=image.where,
         )
+    elif inventory is not None and (refusal := _refusal(image, inventory)):
+        yield _refused(image, site, *refusal)
     elif image.firmware == "uefi" and inventory is not None and "uefi" not in (inventory.firmware or ("uefi",)):
         yield Problem(
             summary="The site has no UEFI firmware",
@@ -87,6 +89,25 @@ def _site_problems(image: WantedImage, site: Site, inventory: Inventory | None) 
             f"{_firmware_remedy(site, inventory)}",
             where=image.where,
         )
+
+
+def _refusal(image: WantedImage, inventory: Inventory) -> tuple[Refused, str] | None:
+    """Return the kind and the reason for which the image cannot be put at the site; None: it can, or is there."""
+    if image.site_image:
+        return None
+    is_there = image.digest in inventory.images
+    kinds = {"upload": not is_there, "kernel": image.kernel is not None, "uefi": image.firmware == "uefi"}
+    return next((each for each in inventory.refused if kinds[each[0]]), None)
+
+
+def _refused(image: WantedImage, site: Site, kind: Refused, reason: str) -> Problem:
+    described = {"upload": "", "kernel": ", which has a kernel beside its disk,", "uefi": ", which boots with UEFI,"}[kind]
+    return Problem(
+        summary="The site cannot take an image",
+        detail=f"Image {image.name}{described} cannot be put at site {site.name}, {reason}. Name an image of the site instead: "
+        f"`at: {{{site.name}: NAME}}`.",
+        where=image.where,
+    )
 
 
 def _firmware_remedy(site: Site, inventory: Inventory) -> str:

@@ -14,11 +14,13 @@ from botocore.parsers import ResponseParserError
 from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.errors import MISSING, UNSUPPORTED, has_code, is_server_error
 
-CapabilityName = Literal["tag_at_creation", "instance_types", "further_ranges", "volume_growth", "disk_upload", "quotas"]
+CapabilityName = Literal["vpcs", "tag_at_creation", "instance_types", "further_ranges", "volume_growth", "disk_upload", "quotas"]
 
 _NO_VPC, _NO_VOLUME, _NO_SNAPSHOT = "vpc-00000000", "vol-00000000", "snap-00000000000000000"
 _UNKNOWN = rf"{UNSUPPORTED}|UnknownParameter|InvalidParameterCombination|MalformedQueryString"
 """Codes of services that do not know a call or one of its parameters."""
+_PLATFORMS = "supported-platforms"
+"""The account's attribute with the values ``EC2`` (machines outside of VPCs) and ``VPC``."""
 _PROBED_RANGE = "10.255.255.0/28"
 
 
@@ -29,6 +31,21 @@ class Capability(NamedTuple):
     meaning: str
     without: str
     probe: Callable[[Ec2Client], bool]
+
+
+def _vpcs(connection: Ec2Client) -> bool:
+    """True unless the service does not know VPCs, or has none and declares that it only runs machines outside of them."""
+    try:
+        if connection.call("describe_vpcs").get("Vpcs"):
+            return True
+        described = connection.call("describe_account_attributes", AttributeNames=[_PLATFORMS])
+    except ClientError as error:
+        if has_code(_UNKNOWN)(error):
+            return False
+        raise
+    found = [each for each in described.get("AccountAttributes", ()) if each.get("AttributeName") == _PLATFORMS]
+    values = {value.get("AttributeValue") for each in found for value in each.get("AttributeValues", ())}
+    return not values or "VPC" in values
 
 
 def _tags_at_creation(connection: Ec2Client) -> bool:
@@ -68,6 +85,12 @@ def _quotas(connection: Ec2Client) -> bool:
 
 
 CAPABILITIES: tuple[Capability, ...] = (
+    Capability(
+        "vpcs",
+        "networks are VPCs, in which interfaces have chosen addresses",
+        "a plan is refused",
+        _vpcs,
+    ),
     Capability(
         "tag_at_creation",
         "objects are tagged by the call that creates them",

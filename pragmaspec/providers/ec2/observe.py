@@ -24,7 +24,7 @@ from pragmaspec.providers.ec2.quotas import site_quotas
 from pragmaspec.providers.ec2.rules import wanted_rules
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
-from pragmaspec.providers.ec2.staged_images import own_images, staged_for
+from pragmaspec.providers.ec2.staged_images import own_images, refused_images, staged_for
 from pragmaspec.providers.gibibytes import GIB, whole_gib
 from pragmaspec.resources import Mark, Node
 from pragmaspec.state_model import State
@@ -121,7 +121,11 @@ def holders(service: Service, lineage: str) -> list[Holder]:
 
 
 def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> Inventory:
-    """Return the instance types, and all uses of addresses and ranges. The capacity of the hosts is unknown."""
+    """Return the instance types, and all uses of addresses and ranges. The capacity of the hosts is unknown.
+
+    Raises SiteError if the service has no networks for clusters, so that a plan is refused.
+    """
+    service.require_vpcs()
     flavors, machines = sizes.offered(), tuple(all_machines(service))
     return Inventory(
         identity=identity,
@@ -138,6 +142,7 @@ def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> In
         flavors=flavors,
         quotas=site_quotas(service, sizes, machines),
         reports_capacity=False,
+        refused=tuple(refused_images(service)),
     )
 
 

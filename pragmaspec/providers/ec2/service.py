@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.ec2.capabilities import Capabilities
 from pragmaspec.providers.ec2.client import Answer, Ec2Client
 from pragmaspec.providers.ec2.errors import IN_USE, MISSING, has_code, ignoring
@@ -45,6 +46,16 @@ class Service:
     connection: Ec2Client
     settings: Ec2Settings
     capabilities: Capabilities
+
+    def require_vpcs(self) -> None:
+        """Raise SiteError if the service has no VPCs."""
+        if not self.capabilities.has("vpcs"):
+            raise SiteError(
+                "The cloud has no VPC",
+                f"The service of site {self.site} chooses the private addresses of its machines itself, as EC2-Classic and the "
+                "EDGE mode of Eucalyptus do, and clusters need addresses of their own. Use a service with VPCs (the VPCMIDO mode "
+                "of Eucalyptus), or another site.",
+            )
 
     def create(self, kind: Kind, marked: Marked, name: str, *, tagged: bool = True, **parameters: Any) -> Answer:  # noqa: ANN401
         """Create an object with its mark in tags; ``tagged`` False: the service cannot tag objects of this kind later."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from botocore.exceptions import ClientError
 
 from pragmaspec.errors import SiteError
-from pragmaspec.planning.observed import StoredImage
+from pragmaspec.planning.observed import Refused, StoredImage
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.ec2.client import Answer
@@ -62,6 +62,14 @@ def stored_images(service: Service) -> tuple[StoredImage, ...]:
         size_bytes = each.size_bytes + (before.size_bytes if before else 0)
         found[each.digest] = StoredImage(digest=each.digest, size_bytes=size_bytes, users=users)
     return tuple(found[digest] for digest in sorted(found))
+
+
+def refused_images(service: Service) -> Iterator[tuple[Refused, str]]:
+    """Yield the kinds of images that :func:`stage_image` and :func:`require_image` refuse, with the reasons."""
+    if not service.capabilities.has("disk_upload"):
+        yield "upload", "whose service has no EBS direct API"
+    yield "kernel", "whose machines boot by the loader of their disk"
+    yield "uefi", "where images that are not its own boot with BIOS"
 
 
 def require_image(service: Service, image: StagedImage, firmware: Firmware) -> Answer:

@@ -77,6 +77,28 @@ def test_blank_image_is_a_warning_at_real_sites() -> None:
     assert unbootable_image_warnings(planned(pretended).actions, pretended, lambda image: lacking) == ()
 
 
+REFUSING = replace(BOTH, refused=(("kernel", "whose machines have loaders"), ("uefi", "where BIOS boots images")))
+
+
+def test_images_that_a_site_cannot_take_are_refused() -> None:
+    nothing = replace(BOTH, refused=(("upload", "whose service takes no disks"), *REFUSING.refused))
+    (message,) = refused(UEFI, nothing)
+    assert message == (
+        "3: The site cannot take an image: Image debian-12 cannot be put at site lab, whose service takes no disks. Name an "
+        "image of the site instead: `at: {lab: NAME}`."
+    )
+    (message,) = refused(UEFI, REFUSING)
+    assert "debian-12, which boots with UEFI, cannot be put at site lab, where BIOS boots images." in message
+    (message,) = refused(replace(UEFI, firmware="bios", kernel=UEFI.disk), REFUSING)
+    assert "debian-12, which has a kernel beside its disk, cannot be put at site lab, whose machines have loaders." in message
+    assert refused(replace(UEFI, firmware="bios"), REFUSING) == []
+    assert refused(replace(UEFI, site="lab", site_image="an-id"), nothing) == []
+    there = replace(nothing, images=(UEFI.digest,))
+    (message,) = refused(UEFI, there)
+    assert "debian-12, which boots with UEFI, cannot be put at site lab" in message
+    assert refused(replace(UEFI, firmware="bios"), there) == []
+
+
 def test_running_and_stopped_nodes_are_not_checked() -> None:
     state = applied_state(cluster(computes=2), images=(UEFI,))
     assert refused(replace(UEFI, unbootable="nothing"), BARE, state) == []

@@ -27,7 +27,7 @@ PARTITION = bytes.fromhex("80000000830000000008000000380000") + bytes(48) + b"\x
 """The end of a boot sector: one active partition from sector 2,048."""
 
 
-def run(directory: Path, *arguments: str) -> str:
+def run(directory: Path, *arguments: str, status: int = 0) -> str:
     home = {"HOME": str(directory), "XDG_STATE_HOME": str(directory / "state"), "XDG_CACHE_HOME": str(directory / "cache")}
     environment = {**os.environ, **ENVIRONMENT, **home, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "160"}
     command = [sys.executable, "-m", "pragmaspec", *arguments]
@@ -41,14 +41,29 @@ def run(directory: Path, *arguments: str) -> str:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def write_disk(directory: Path) -> None:
+    with (directory / "disk.raw").open("wb") as disk:
+        disk.write(bytes(446) + PARTITION)
+        disk.truncate(8 * 2**20)
+
+
+def test_an_image_that_the_service_cannot_take_is_refused_by_the_plan(moto_endpoint: str, tmp_path: Path) -> None:
+    write_disk(tmp_path)
+    text = SPEC.format(endpoint=moto_endpoint, memory="1 GiB", count=1).replace("format: raw", "format: raw, kernel: ./kernel")
+    (tmp_path / "kernel").write_bytes(bytes(514) + b"HdrS" + bytes(1024))
+    (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
+    refusal = run(tmp_path, "plan", status=1)
+    assert "cluster.yaml:3:" in refusal
+    assert "Image own, which has a kernel beside its disk, cannot be put at site burst" in " ".join(refusal.split())
+    assert "`at: {burst: NAME}`" in refusal
 
 
 def test_a_cluster_is_made_changed_and_removed(moto_endpoint: str, moto: Ec2Client, tmp_path: Path) -> None:
-    with (tmp_path / "disk.raw").open("wb") as disk:
-        disk.write(bytes(446) + PARTITION)
-        disk.truncate(8 * 2**20)
+    write_disk(tmp_path)
 
     def spec(memory: str, count: int) -> None:
         text = SPEC.format(endpoint=moto_endpoint, memory=memory, count=count)

@@ -8,6 +8,7 @@ from pragmaspec.errors import SiteError
 from pragmaspec.providers.ec2.client import Ec2Client
 from pragmaspec.providers.ec2.images import pin_of, require_site_image
 from pragmaspec.providers.ec2.provider import Ec2Provider
+from pragmaspec.providers.ec2.staged_images import refused_images
 from pragmaspec.resources import Blob, StagedImage
 from tests.providers.ec2.conftest import ec2_site
 from tests.providers.ec2.doubles import refused, service_of
@@ -114,3 +115,8 @@ def test_images_are_found_at_a_service(moto_endpoint: str, registered: Callable[
     with pytest.raises(SiteError, match="cluster-1"):
         provider.resolve_image("cluster-2")
     provider.close()
+
+
+def test_a_service_without_uploads_refuses_images_of_ours_in_plans() -> None:
+    assert [kind for kind, _ in refused_images(service_of({}))] == ["upload", "kernel", "uefi"]
+    assert [kind for kind, _ in refused_images(service_of({}, "disk_upload"))] == ["kernel", "uefi"]
