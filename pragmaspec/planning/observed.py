@@ -33,6 +33,10 @@ class CapacityUse(Frozen, frozen=True):
     disk_bytes: int = 0
     lineage: str | None = None
     address: str | None = None
+    flavor: str = ""
+    """Name of the flavor of the machine; empty: not reported."""
+    running_s: int = 0
+    """Seconds since the machine was started last; 0: it is off, or the site does not report them."""
 
     @classmethod
     def by(cls, mark: Mark | None, unmarked: str = "", *, cpus: int = 0, memory_mib: int = 0, disk_bytes: int = 0) -> Self:

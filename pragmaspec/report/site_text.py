@@ -13,7 +13,7 @@ from pragmaspec.report.json_forms import JsonObject, fields_json, site_json
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.site import Flavor, LibvirtSite, Site
-from pragmaspec.text import memory, size
+from pragmaspec.text import duration, memory, size
 
 _PROCESSORS_WIDTH = 110
 """Width of the lines of processors, of which there may be dozens."""
@@ -55,8 +55,7 @@ def _site_lines(view: SiteView, style: Style) -> list[str]:
         offered = ("flavor", "cpus", "memory", "disk", "devices", "")
         lines += ["", *table(offered, _flavor_rows(inventory.flavors), style, "  ")]
     if inventory.holdings:
-        rows = [_capacity_use_row(use) for use in sorted(inventory.holdings, key=_user)]
-        lines += ["", *table(("used by", "cpus", "memory", "disk"), rows, style, "  ")]
+        lines += ["", *_capacity_use_lines(sorted(inventory.holdings, key=_user), style)]
     in_use = [
         *_pool_use_rows("address", inventory.addresses),
         *_pool_use_rows("vlan", inventory.vlans),
@@ -83,7 +82,11 @@ def _capacity_rows(site: Site, inventory: Inventory) -> list[Row]:
 
 
 def _capacity_row(name: str, *amounts: str) -> Row:
-    return (Cell(text=name), *(Cell(text=amount, right=True) for amount in amounts))
+    return (Cell(text=name), *_amounts(*amounts))
+
+
+def _amounts(*amounts: str) -> Row:
+    return tuple(Cell(text=amount, right=True) for amount in amounts)
 
 
 def _quota_rows(quotas: Sequence[Quota]) -> list[Row]:
@@ -140,13 +143,19 @@ def _device_numbers(alias: str, inventory: Inventory) -> str:
     return f"{len(free)} of {len(here)} free" + (f", {unusable} unusable" if unusable else "")
 
 
-def _capacity_use_row(use: CapacityUse) -> Row:
-    return (
-        Cell(text=_user(use)),
-        Cell(text=str(use.cpus), right=True),
-        Cell(text=memory(use.memory_mib), right=True),
-        Cell(text=size(use.disk_bytes), right=True),
-    )
+def _capacity_use_lines(uses: Sequence[CapacityUse], style: Style) -> list[str]:
+    """Return the table of uses, with flavors and times where the site reports them."""
+    head: tuple[str, ...] = ("used by", "cpus", "memory", "disk")
+    rows: list[Row] = [
+        (Cell(text=_user(use)), *_amounts(str(use.cpus), memory(use.memory_mib), size(use.disk_bytes))) for use in uses
+    ]
+    if any(use.flavor for use in uses):
+        head = (*head, "flavor", "running")
+        times = [duration(use.running_s) if use.running_s else "" for use in uses]
+        rows = [
+            (*row, Cell(text=use.flavor), Cell(text=time, right=True)) for row, use, time in zip(rows, uses, times, strict=True)
+        ]
+    return table(head, rows, style, "  ")
 
 
 def _user(use: CapacityUse | PoolUse) -> str:

@@ -65,6 +65,10 @@ VIEWS = (
         inventory=replace(
             BARE,
             reports_capacity=False,
+            holdings=(
+                replace(FULL.holdings[0], flavor="m1.small", running_s=442_800),
+                CapacityUse(owner="an image", disk_bytes=2**30),
+            ),
             processors=("host", "x86-64-v2", "EPYC-Milan"),
             default_processor="x86-64-v2",
             flavors=(

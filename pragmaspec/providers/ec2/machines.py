@@ -51,6 +51,8 @@ class Machine(NamedTuple):
     root_volume: str = ""
     volumes: tuple[str, ...] = ()
     made: float = 0.0
+    launched: float = 0.0
+    """Time of its last start (seconds since 1970); 0: unknown."""
     disk_bytes: int = 0
     """Size of the first disk as requested; 0: unknown."""
     spot_request: str = ""
@@ -141,6 +143,7 @@ def machine_of(described: Answer) -> Machine:
         root_volume=volumes.get(described.get("RootDeviceName", ""), ""),
         volumes=tuple(volumes.values()),
         made=_seconds(attached or described.get("LaunchTime")),
+        launched=_seconds(described.get("LaunchTime")),
         disk_bytes=int(size) if size.isdecimal() else 0,
         spot_request=described.get("SpotInstanceRequestId", ""),
         name=tags.get("Name", ""),

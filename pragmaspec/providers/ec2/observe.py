@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from pragmaspec.planning.observed import (
     CapacityUse,
     Difference,
@@ -148,16 +150,19 @@ def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> In
 
 def _holdings(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> Iterator[CapacityUse]:
     volumes = _volume_sizes(service) if any(each.volumes for each in machines) else {}
+    now = service.connection.clock.now()
     for machine in machines:
         flavor = sizes.of_machine(machine.type)
         running = machine.status == "running"
-        yield CapacityUse.by(
+        use = CapacityUse.by(
             machine.mark,
             machine.name or machine.id,
             cpus=flavor.cpus if flavor and running else 0,
             memory_mib=flavor.memory_mib if flavor and running else 0,
             disk_bytes=_disk_bytes(machine, volumes) or (flavor.disk_bytes if flavor else 0),
         )
+        running_s = int(now - machine.launched) if running and machine.launched else 0
+        yield replace(use, flavor=machine.type, running_s=max(0, running_s))
 
 
 def _volume_sizes(service: Service) -> dict[str, int]:

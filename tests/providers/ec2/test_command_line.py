@@ -1,6 +1,7 @@
 """A cluster at a service with the EC2 API, from the command line: planned, made, changed and removed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,9 @@ def test_a_cluster_is_made_changed_and_removed(moto_endpoint: str, moto: Ec2Clie
         "hello-compute-1": ("t2.medium", "10.0.0.11"),
     }
     assert "No changes" in run(tmp_path, "plan")
+    assert re.search(
+        r"node/hello-frontend of stack \w+ +1 +1 GiB +8 MiB +t2\.micro +[\d.]+ (s|min)", run(tmp_path, "list", "site")
+    )
     spec("2 GiB", 1)
     run(tmp_path, "apply", "-y", "--allow", "data-loss")
     assert machines() == {"hello-frontend": ("t2.small", "10.0.0.4"), "hello-compute-0": ("t2.medium", "10.0.0.10")}
