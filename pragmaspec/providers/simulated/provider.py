@@ -286,7 +286,7 @@ class SimulatedProvider(
     def console(self, node: Node, mark: Mark) -> None:
         from pragmaspec.providers.simulated.console import attach_terminal  # noqa: PLC0415 - only at a terminal
 
-        attach_terminal(node.name, self.console_log(node, mark))
+        attach_terminal(self.console_log(node, mark))
 
     @override
     def guest_stage(self, node: Node, mark: Mark) -> GuestStage:

@@ -1,11 +1,9 @@
 """Real guests at the real daemon: console, power button, and KVM probe."""
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from msgspec.structs import replace
@@ -17,6 +15,7 @@ from pragmaspec.resources import Blob
 from tests.guest_images.tiny import TinyImage, build_tiny
 from tests.providers.libvirt.conftest import host_of
 from tests.providers.libvirt.domains.test_kvm_probe import SITE_ID, OfferingKvm
+from tests.serial_console import use_shell
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.guest]
 
@@ -63,40 +62,12 @@ def test_a_guest_boots_with_console_and_power_button(staged):
     wait_for(lambda: b"activate this console" in staged.provider.console_log(node, mark), "the console's prompt")
     assert staged.provider.diagnostics(node, mark).domain == "running"
     assert any("activate this console" in line for line in staged.provider.diagnostics(node, mark).console)
-    use_console(staged, node)
+    domain = host_of(staged).handle().lookupByName(names.domain_name(node.name, mark))
+    use_shell(partial(console.attach, host_of(staged), domain))
     begun = time.monotonic()
     staged.provider.shutdown(node, mark, grace_s=60)
     assert time.monotonic() - begun < 60
     assert staged.provider.diagnostics(node, mark).domain == "off (the guest powered off)"
-
-
-def use_console(staged, node) -> None:
-    """Type at the console through two pipes in place of a terminal, and detach."""
-    domain = host_of(staged).handle().lookupByName(names.domain_name(node.name, staged.mark(node)))
-    keys_read, keys = os.pipe()
-    screen, screen_written = os.pipe()
-    os.set_blocking(screen, False)
-    thread = Thread(target=console.attach, args=(host_of(staged), domain, keys_read, screen_written))
-    thread.start()
-    shown = bytearray()
-
-    def shows(words: bytes) -> Callable[[], bool]:
-        def look() -> bool:
-            with suppress(BlockingIOError):
-                shown.extend(os.read(screen, 65536))
-            return words in shown
-
-        return look
-
-    os.write(keys, b"\n")
-    wait_for(shows(b"# "), "the shell's prompt")
-    os.write(keys, b"echo $((6 * 7)) answers\n")
-    wait_for(shows(b"42 answers"), "the answer")
-    os.write(keys, console.ESCAPE)
-    thread.join(timeout=10)
-    assert not thread.is_alive()
-    for end in (keys_read, keys, screen, screen_written):
-        os.close(end)
 
 
 def assert_probe_is_cached(staged, kernel: str) -> None:

@@ -240,7 +240,7 @@ def test_latency_passes_on_the_system_clock(make_stack):
 
 CONSOLE = """
 from pragmaspec.providers.simulated.console import attach_terminal
-attach_terminal("hello-frontend", b"line one\\nlogin: ")
+attach_terminal(b"line one\\nlogin: ")
 """
 
 
