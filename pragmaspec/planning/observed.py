@@ -226,6 +226,17 @@ class ObservedInterface(Frozen, frozen=True):
     address: str = ""
 
 
+class DiskOffer(Frozen, frozen=True):
+    """The further disks and volumes that a site offers."""
+
+    missing: str = ""
+    """The reason, as a sentence, why there are none; empty: there are."""
+    unit_bytes: int = 1
+    """Their sizes are multiples of it."""
+    max_bytes: int | None = None
+    """Largest size; None: only other limits apply."""
+
+
 Refused = Literal["upload", "kernel", "uefi"]
 """A kind of image that a site cannot take from us: any; one with a kernel beside its disk; one that boots with UEFI."""
 
@@ -262,6 +273,7 @@ class Inventory(Frozen, frozen=True):
     """False: the site does not report the capacity of its hosts, and the totals above are 0. Quotas are then the only limit."""
     volumes: tuple[PoolUse, ...] = ()
     """Names of volumes in use, of any owner."""
+    disks: DiskOffer = DiskOffer()
     processors: tuple[str, ...] | None = None
     """The processors that machines may have; None: not reported."""
     default_processor: str = ""

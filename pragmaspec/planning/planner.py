@@ -251,7 +251,7 @@ class _Target:
         self._desired = self._host_parts.chosen(self._desired)
         self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
         self._desired += desired_volumes(self._desired, self._refreshed, request)
-        self._problems += unsupported_disk_problems(self._desired, wanted.sites)
+        self._problems += unsupported_disk_problems(self._desired, self._refreshed, wanted.sites, self._inventories)
         self._problems += offline_problems(self._desired, wanted.sites)
         self._problems += volume_problems(self._desired, self._refreshed, self._inventories, request)
         self._problems += unknown_image_problems(self._desired, request)

@@ -23,6 +23,7 @@ from pragmaspec.planning.images.site_images import choose_site_image
 from pragmaspec.planning.observed import (
     CapacityUse,
     Difference,
+    DiskOffer,
     ExclusiveUse,
     HostCpu,
     HostDevice,
@@ -107,6 +108,7 @@ __all__ = [
     "Diagnostics",
     "Difference",
     "Disk",
+    "DiskOffer",
     "DuplicateRemoval",
     "ErrorRow",
     "ErrorTable",

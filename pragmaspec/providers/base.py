@@ -221,10 +221,11 @@ class AutostartControl(Protocol):
 class VolumeStorage(Protocol):
     """For sites that give machines further disks, and that have volumes.
 
-    Then :meth:`Provider.boot` attaches the disks of the node, with their names as serial numbers. A disk that belongs to the node
-    is created empty, unless this generation of the node has it already. It must not be removed or replaced unless the request
-    names it in ``discard_disks``, nor be made smaller. A volume must exist, carry the mark of the request, and be attached to no
-    other running machine: otherwise SiteError, before any change.
+    Then :meth:`Provider.boot` attaches the disks of the node, with their names as serial numbers; or, where a site chooses serial
+    numbers, as tags that the guest's script reads. A disk that belongs to the node is created empty, unless this generation of
+    the node has it already. It must not be removed or replaced unless the request names it in ``discard_disks``, nor be made
+    smaller. A volume must exist, carry the mark of the request, and be attached to no other running machine: otherwise
+    SiteError, before any change.
 
     :meth:`Provider.shutdown` keeps all disks. :meth:`Provider.clean` of a node removes its own disks, and must detach and keep
     its volumes; clean of a volume removes the volume, and raises SiteInUseError while a machine has it attached.

@@ -10,8 +10,15 @@ from pragmaspec.resources import Disk, Node
 from pragmaspec.testing.selection import needs
 from pragmaspec.testing.subject import Subject
 
-SCRATCH = Disk(name="scratch", size_bytes=2**20, mount="/scratch")
-HOME = Disk(name="home", size_bytes=2**21, mount="/home", volume="home")
+
+def scratch(subject: Subject, units: int = 1, name: str = "scratch") -> Disk:
+    """Return a disk that is removed with its node."""
+    return Disk(name=name, size_bytes=units * subject.disk_unit, mount="/scratch")
+
+
+def home(subject: Subject) -> Disk:
+    """Return a disk that is a volume of two units."""
+    return Disk(name="home", size_bytes=2 * subject.disk_unit, mount="/home", volume="home")
 
 
 def storage_of(subject: Subject) -> VolumeStorage:
@@ -44,19 +51,19 @@ def stop(subject: Subject, node: Node) -> None:
 @needs("volume_storage")
 def test_boot_creates_the_disks_of_a_node(subject: Subject) -> None:
     subject.prepare()
-    node = node_with(subject, SCRATCH)
+    node = node_with(subject, scratch(subject))
     for _ in range(2):
         subject.boot(node)
-        assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
-    assert subject.held()[2] == node.disk_bytes + 2**20
+        assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=subject.disk_unit),)
+    assert subject.held()[2] == node.disk_bytes + subject.disk_unit
     stop(subject, node)
-    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=subject.disk_unit),)
 
 
 @needs("volume_storage")
 def test_clean_removes_the_disks_of_a_node(subject: Subject) -> None:
     subject.prepare()
-    node = node_with(subject, SCRATCH)
+    node = node_with(subject, scratch(subject))
     subject.boot(node)
     subject.provider.clean(node, subject.boot_request(node).mark)
     assert subject.observed().nodes == ()
@@ -67,39 +74,39 @@ def test_clean_removes_the_disks_of_a_node(subject: Subject) -> None:
 def test_disks_grow_while_the_machine_runs_and_never_shrink(subject: Subject) -> None:
     storage = storage_of(subject)
     subject.prepare()
-    node = node_with(subject, SCRATCH)
+    node = node_with(subject, scratch(subject))
     subject.boot(node)
-    larger = node_with(subject, replace(SCRATCH, size_bytes=2**22))
+    larger = node_with(subject, scratch(subject, 4))
     mark = subject.boot_request(node).mark
     for _ in range(2):
         storage.grow_disks(larger, mark)
-        assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
+        assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=4 * subject.disk_unit),)
     storage.grow_disks(node, mark)
-    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),)
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=4 * subject.disk_unit),)
 
 
 @needs("volume_storage")
 def test_grow_disks_creates_none(subject: Subject) -> None:
     subject.prepare()
-    node = node_with(subject, SCRATCH)
+    node = node_with(subject, scratch(subject))
     subject.boot(node)
     with pytest.raises(SiteError):
-        storage_of(subject).grow_disks(node_with(subject, replace(SCRATCH, name="other")), subject.boot_request(node).mark)
+        storage_of(subject).grow_disks(node_with(subject, scratch(subject, name="other")), subject.boot_request(node).mark)
 
 
 @needs("volume_storage")
 def test_grow_disks_requires_the_machine(subject: Subject) -> None:
     with pytest.raises(SiteError):
-        storage_of(subject).grow_disks(node_with(subject, SCRATCH), subject.mark(subject.node()))
+        storage_of(subject).grow_disks(node_with(subject, scratch(subject)), subject.mark(subject.node()))
 
 
 @needs("volume_storage")
 def test_boot_removes_only_discarded_disks(subject: Subject) -> None:
     subject.prepare()
-    node = node_with(subject, SCRATCH, replace(SCRATCH, name="second"))
+    node = node_with(subject, scratch(subject), scratch(subject, name="second"))
     subject.boot(node)
     stop(subject, node)
-    fewer = node_with(subject, SCRATCH)
+    fewer = node_with(subject, scratch(subject))
     subject.boot(fewer)
     assert {disk.name for disk in disks_of(subject)} == {"scratch", "second"}, "nothing is removed unasked"
     stop(subject, node)
@@ -110,15 +117,17 @@ def test_boot_removes_only_discarded_disks(subject: Subject) -> None:
 @needs("volume_storage")
 def test_boot_replaces_a_discarded_disk(subject: Subject) -> None:
     subject.prepare()
-    node = node_with(subject, replace(SCRATCH, size_bytes=2**22))
+    node = node_with(subject, scratch(subject, 4))
     subject.boot(node)
     stop(subject, node)
-    smaller = node_with(subject, SCRATCH)
+    smaller = node_with(subject, scratch(subject))
     subject.boot(smaller)
-    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**22),), "a disk is not made smaller unasked"
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=4 * subject.disk_unit),), (
+        "a disk is not made smaller unasked"
+    )
     stop(subject, node)
     subject.provider.boot(replace(subject.boot_request(smaller), discard_disks=("scratch",)))
-    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=2**20),)
+    assert disks_of(subject) == (ObservedDisk(name="scratch", size_bytes=subject.disk_unit),)
 
 
 @needs("volume_storage")
@@ -127,10 +136,10 @@ def test_allocate_volume_is_idempotent(subject: Subject) -> None:
     volume = subject.volume()
     for _ in range(2):
         storage.allocate_volume(volume, subject.mark(volume))
-        assert volumes_of(subject) == {volume.address: 2**21}
+        assert volumes_of(subject) == {volume.address: 2 * subject.disk_unit}
     uses = [(use.value, use.lineage, use.address) for use in subject.provider.inventory().volumes]
     assert ("home", subject.lineage, volume.address) in uses
-    assert subject.held() == (0, 0, 2**21)
+    assert subject.held() == (0, 0, 2 * subject.disk_unit)
 
 
 @needs("volume_storage", "faithful")
@@ -141,10 +150,10 @@ def test_a_volume_grows_and_never_shrinks(subject: Subject, attached: bool) -> N
     volume = subject.volume()
     storage.allocate_volume(volume, subject.mark(volume))
     if attached:
-        subject.boot(node_with(subject, HOME))
-    storage.allocate_volume(subject.volume(size_bytes=2**22), subject.mark(volume))
+        subject.boot(node_with(subject, home(subject)))
+    storage.allocate_volume(subject.volume(units=4), subject.mark(volume))
     storage.allocate_volume(volume, subject.mark(volume))
-    assert volumes_of(subject) == {volume.address: 2**22}
+    assert volumes_of(subject) == {volume.address: 4 * subject.disk_unit}
 
 
 @needs("volume_storage")
@@ -158,7 +167,7 @@ def test_a_volume_of_another_stack_is_a_conflict(subject: Subject) -> None:
     assert subject.lineage[:8] in str(refusal.value)
     assert volumes_of(other) == {}
     subject.provider.clean(volume, other.mark(volume))
-    assert volumes_of(subject) == {volume.address: 2**21}
+    assert volumes_of(subject) == {volume.address: 2 * subject.disk_unit}
 
 
 @needs("volume_storage")
@@ -167,11 +176,11 @@ def test_a_volume_survives_its_node(subject: Subject) -> None:
     subject.prepare()
     volume = subject.volume()
     storage.allocate_volume(volume, subject.mark(volume))
-    node = node_with(subject, HOME)
+    node = node_with(subject, home(subject))
     subject.boot(node)
     assert disks_of(subject) == (), "a volume does not belong to the machine"
     subject.provider.clean(node, subject.boot_request(node).mark)
-    assert volumes_of(subject) == {volume.address: 2**21}
+    assert volumes_of(subject) == {volume.address: 2 * subject.disk_unit}
     for _ in range(2):
         subject.provider.clean(volume, subject.mark(volume))
         assert volumes_of(subject) == {}
@@ -183,7 +192,7 @@ def test_an_attached_volume_is_not_removed(subject: Subject) -> None:
     subject.prepare()
     volume = subject.volume()
     storage.allocate_volume(volume, subject.mark(volume))
-    node = node_with(subject, HOME)
+    node = node_with(subject, home(subject))
     subject.boot(node)
     with pytest.raises(SiteInUseError) as refusal:
         subject.provider.clean(volume, subject.mark(volume))
@@ -194,7 +203,7 @@ def test_an_attached_volume_is_not_removed(subject: Subject) -> None:
 def test_boot_requires_the_volumes_of_the_node(subject: Subject) -> None:
     subject.prepare()
     with pytest.raises(SiteError):
-        subject.boot(node_with(subject, HOME))
+        subject.boot(node_with(subject, home(subject)))
     assert subject.observed().nodes == ()
 
 
@@ -204,7 +213,7 @@ def test_a_volume_has_one_running_user(subject: Subject) -> None:
     subject.prepare()
     volume = subject.volume()
     storage.allocate_volume(volume, subject.mark(volume))
-    first, second = node_with(subject, HOME), node_with(subject, HOME, name="hello-compute-0")
+    first, second = node_with(subject, home(subject)), node_with(subject, home(subject), name="hello-compute-0")
     subject.boot(first)
     with pytest.raises(SiteConflictError) as refusal:
         subject.boot(second)
@@ -224,13 +233,13 @@ def test_a_check_reports_no_conflict_with_the_machine_that_is_replaced(subject: 
     subject.prepare()
     volume = subject.volume()
     storage_of(subject).allocate_volume(volume, subject.mark(volume))
-    node = node_with(subject, HOME)
+    node = node_with(subject, home(subject))
     subject.boot(node)
     present = subject.boot_request(node).mark
-    anew = subject.boot_request(node_with(subject, HOME, name="world-frontend") if renamed else node, generation=1)
+    anew = subject.boot_request(node_with(subject, home(subject), name="world-frontend") if renamed else node, generation=1)
     check.check_boot(replace(anew, seed=b"", user_data=b"", present=present))
-    other = replace(subject.boot_request(node_with(subject, HOME, name="hello-compute-0")), seed=b"", user_data=b"")
+    other = replace(subject.boot_request(node_with(subject, home(subject), name="hello-compute-0")), seed=b"", user_data=b"")
     with pytest.raises(SiteConflictError):
         check.check_boot(replace(other, present=other.mark))
     subject.provider.clean(node, present)
-    assert volumes_of(subject) == {volume.address: 2**21}
+    assert volumes_of(subject) == {volume.address: 2 * subject.disk_unit}

@@ -57,6 +57,8 @@ class Subject:
     """Lineages of all stacks that a test created at this site."""
     offered: list[tuple[Flavor, ...] | None] = field(default_factory=list)
     """The site's flavors, once they were asked for."""
+    disk_units: list[int] = field(default_factory=list)
+    """The unit of the sizes of disks, once it was asked for."""
     ids: dict[str, str] = field(default_factory=dict)
     """The site's ids of machines, by address and generation."""
 
@@ -175,9 +177,16 @@ class Subject:
         disk_bytes = found.disk_bytes or node.disk_bytes
         return replace(node, cpus=found.cpus, memory_mib=found.memory_mib, disk_bytes=disk_bytes, flavor=found.name)
 
-    def volume(self, name: str = "home", *, size_bytes: int = 2**21) -> Volume:
+    @property
+    def disk_unit(self) -> int:
+        """The unit of the sizes of disks, in bytes."""
+        if not self.disk_units:
+            self.disk_units.append(max(2**20, self.provider.inventory().disks.unit_bytes))
+        return self.disk_units[0]
+
+    def volume(self, name: str = "home", *, units: int = 2) -> Volume:
         """Return a volume."""
-        return Volume(site=self.site.name, name=name, size_bytes=size_bytes, cluster="hello")
+        return Volume(site=self.site.name, name=name, size_bytes=units * self.disk_unit, cluster="hello")
 
     def boot_request(self, node: Node, generation: int = 0) -> BootRequest:
         """Return the request for a node, with the op and the id of its machine where the site assigns identities."""

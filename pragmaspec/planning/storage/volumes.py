@@ -1,13 +1,13 @@
 """Volumes: those that nodes want, those that are kept, and conflicts about them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.drift.refresh import RefreshedState
-from pragmaspec.planning.observed import Inventory, PoolUse
+from pragmaspec.planning.observed import DiskOffer, Inventory, PoolUse
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Disk, Node, Volume
 from pragmaspec.site import Site
@@ -62,20 +62,49 @@ def missing_and_unused(refreshed: RefreshedState, nodes: Iterable[Node]) -> froz
     return frozenset(missing - volume_users(nodes).keys()) if missing else frozenset()
 
 
-def unsupported_disk_problems(desired: Iterable[Desired], sites: Iterable[Site]) -> list[Problem]:
-    """Return one problem per line of the spec that wants disks at a site that has none."""
-    without = {site.name: site.provider_name for site in sites if not site.has_disks}
-    if not without:
+def unsupported_disk_problems(
+    desired: Iterable[Desired], refreshed: RefreshedState, sites: Iterable[Site], inventories: Mapping[str, Inventory]
+) -> list[Problem]:
+    """Return one problem per line of the spec that wants disks which its site does not offer, in this size or at all."""
+    with_disks = [(node, where) for node, where in desired if isinstance(node, Node) and node.disks]
+    if not with_disks:
         return []
-    lines = {(node.site, where) for node, where in desired if isinstance(node, Node) and node.disks and node.site in without}
-    return [
-        Problem(
-            summary="The site has no further disks",
-            detail=f"The provider {without[site]} of site {site} cannot give nodes further disks. Remove `disks` from the spec.",
-            where=where,
-        )
-        for site, where in sorted(lines, key=str)
-    ]
+    offers = {site.name: _disk_offer(site, inventories.get(site.name)) for site in sites}
+    present = {node.address: node.disks for node in refreshed.state.nodes()}
+    found: dict[tuple[str, str], Problem] = {}
+    for node, where in with_disks:
+        for summary, detail in _unsupported_disks(node, offers.get(node.site, DiskOffer()), present.get(node.address, ())):
+            found.setdefault((detail, str(where)), Problem(summary=summary, detail=detail, where=where))
+    return [problem for _, problem in sorted(found.items())]
+
+
+def _disk_offer(site: Site, inventory: Inventory | None) -> DiskOffer:
+    if not site.has_disks:
+        return DiskOffer(missing=f"Its provider {site.provider_name} cannot give nodes further disks.")
+    return inventory.disks if inventory is not None else DiskOffer()
+
+
+def _unsupported_disks(node: Node, offer: DiskOffer, present: Sequence[Disk]) -> Iterator[tuple[str, str]]:
+    """Yield summary and detail of the mistakes in the disks of ``node``; ``present``: those that it has."""
+    if offer.missing:
+        detail = f"Site {node.site} has no further disks. {offer.missing} Remove `disks` from the spec."
+        yield "The site has no further disks", detail
+        return
+    sizes = {disk.name: disk.size_bytes for disk in present}
+    for disk in (disk for disk in node.disks if sizes.get(disk.name) != disk.size_bytes):
+        whole = -(-disk.size_bytes // offer.unit_bytes) * offer.unit_bytes
+        if whole != disk.size_bytes:
+            detail = (
+                f"Disk {disk.name} has {format_size(disk.size_bytes)}, and disks at site {node.site} have a multiple of "
+                f"{format_size(offer.unit_bytes)}. Write `size: {format_size(whole)}`."
+            )
+            yield "The site does not offer this size", detail
+        if offer.max_bytes is not None and disk.size_bytes > offer.max_bytes:
+            detail = (
+                f"Disk {disk.name} has {format_size(disk.size_bytes)}, and a disk at site {node.site} has at most "
+                f"{format_size(offer.max_bytes)}. Write a smaller `size`, or ask the site's administrators for a larger quota."
+            )
+            yield "A disk is too large", detail
 
 
 def volume_users(nodes: Iterable[Node]) -> dict[str, list[Node]]:

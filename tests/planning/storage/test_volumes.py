@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
 from pragmaspec.planning.drift.refresh import refreshed_state
-from pragmaspec.planning.observed import Inventory, ObservedDisk
+from pragmaspec.planning.observed import DiskOffer, Inventory, ObservedDisk
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import refusals
 from pragmaspec.planning.targets import matches
@@ -222,5 +222,33 @@ def test_a_site_without_further_disks_is_refused_by_the_plan() -> None:
     paper = ExternalSite(name="lab", plugin="paper")
     with pytest.raises(PlanError) as refusal:
         planned(wanted(with_disks(SCRATCH), sites=(paper,)))
-    assert "The provider paper of site lab cannot give nodes further disks" in str(refusal.value)
+    assert "Its provider paper cannot give nodes further disks" in str(refusal.value)
     assert planned(wanted(with_disks(SCRATCH), sites=(replace(paper, further_disks=True),))).actions
+
+
+def offering(**offer: object) -> dict[str, Inventory]:
+    return {"lab": replace(ROOMY, disks=DiskOffer(**offer))}
+
+
+def test_a_site_that_offers_no_disks_is_refused_by_the_plan_with_the_reason() -> None:
+    with pytest.raises(PlanError) as refusal:
+        planned(wanted(with_disks(SCRATCH)), inventories=offering(missing="Its catalogue has no block storage."))
+    assert "Site lab has no further disks. Its catalogue has no block storage. Remove `disks`" in str(refusal.value)
+
+
+def test_sizes_of_disks_are_multiples_of_the_unit_of_their_site() -> None:
+    odd = replace(SCRATCH, size_bytes=GIB + 2**20)
+    with pytest.raises(PlanError) as refusal:
+        planned(wanted(with_disks(HOME, odd)), inventories=offering(unit_bytes=GIB))
+    (problem,) = refusal.value.problems
+    assert problem.summary == "The site does not offer this size"
+    assert problem.detail.endswith("Write `size: 2 GiB`.")
+    assert planned(wanted(with_disks(HOME, SCRATCH)), inventories=offering(unit_bytes=GIB)).actions
+
+
+def test_a_new_disk_is_at_most_as_large_as_its_site_allows() -> None:
+    spec, small = wanted(with_disks(HOME, SCRATCH)), offering(max_bytes=15 * GIB)
+    with pytest.raises(PlanError) as refusal:
+        planned(spec, inventories=small)
+    assert "Disk home has 20 GiB, and a disk at site lab has at most 15 GiB" in str(refusal.value)
+    assert not planned(spec, applied_state(with_disks(HOME, SCRATCH)), inventories=small).actions
