@@ -1,9 +1,9 @@
 """Further disks in the guest: a script that creates, grows and mounts their file systems, and the table that it reads.
 
 The script is idempotent, and runs early in the first boot (cloud-init's ``bootcmd``, before users are created), again after
-packages were installed, at every later boot, and after every live update. It finds disks by their serial numbers. It formats a
-disk only if its first two mebibytes are zero and no signature of a file system, partition table or other user is found on it.
-Its optional argument is a directory to use instead of ``/``, for tests.
+packages were installed, at every later boot, and after every live update. It finds disks by their serial numbers, which are
+their names, or at EC2 the values of tags. It formats a disk only if its first two mebibytes are zero and no signature of a file
+system, partition table or other user is found on it. Its optional argument is a directory to use instead of ``/``, for tests.
 """
 
 from collections.abc import Iterable
@@ -24,6 +24,8 @@ DISKS = SetupScript(
     target="sysinit.target",
 )
 DISKS_TABLE = "/etc/pragmaspec/disks"
+SERIAL_TAG = "pragmaspec-serial-"
+"""Prefix of the key of the tag at EC2, followed by the name of a disk, whose value is its serial number."""
 _WANTED, _LINKED = DISKS.link
 
 DISKS_SCRIPT_TEXT = f"""\
@@ -48,6 +50,55 @@ device_of() {{
     fi
   done
   if [ -e "$root/dev/disk/by-id/virtio-$1" ]; then readlink -f "$root/dev/disk/by-id/virtio-$1"; fi
+  if is_at_ec2; then device_at_ec2 "$1"; fi
+}}
+
+is_at_ec2() {{
+  grep -qs 'Amazon EC2' "$root/sys/class/dmi/id/sys_vendor"
+}}
+
+# EC2 chooses the serial numbers. A tag of the machine has that of a disk; it is kept for early boots, when there is no network.
+device_at_ec2() {{
+  serial=$(metadata "tags/instance/{SERIAL_TAG}$1")
+  if [ -n "$serial" ]; then
+    mkdir -p "$state" && echo "$serial" >"$state/serial-$1"
+  else
+    serial=$(cat "$state/serial-$1" 2>/dev/null)
+  fi
+  if [ -z "$serial" ]; then return; fi
+  for directory in "$root"/sys/block/*; do
+    if [ "$(cat "$directory/device/serial" 2>/dev/null | tr -d ' ')" = "$serial" ]; then
+      echo "$root/dev/${{directory##*/}}"
+      return
+    fi
+  done
+}}
+
+# EC2 attaches disks only when the machine runs.
+awaited_device_of() {{
+  for _ in $(seq 30); do
+    device=$(device_of "$1")
+    if [ -n "$device" ] || ! is_at_ec2; then break; fi
+    sleep 1
+  done
+  echo "$device"
+}}
+
+# A value of the metadata service; empty: it has none, or does not answer.
+metadata() {{
+  at=http://169.254.169.254/latest
+  if command -v curl >/dev/null; then
+    token=$(curl -s -f -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $at/api/token 2>/dev/null) || return 0
+    curl -s -f -m 2 -H "X-aws-ec2-metadata-token: $token" "$at/meta-data/$1" 2>/dev/null
+  else
+    python3 - "$at" "$1" 2>/dev/null <<'END'
+import sys, urllib.request as r
+at, name = sys.argv[1:]
+asked = r.Request(at + "/api/token", method="PUT", headers={{"X-aws-ec2-metadata-token-ttl-seconds": "60"}})
+token = {{"X-aws-ec2-metadata-token": r.urlopen(asked, timeout=2).read().decode()}}
+print(r.urlopen(r.Request(at + "/meta-data/" + name, headers=token), timeout=2).read().decode())
+END
+  fi
 }}
 
 # The type of the file system; empty: none is known.
@@ -114,7 +165,7 @@ grow() {{
 
 set_up() {{
   name=$1 type=$2 mount=$3 fresh=
-  device=$(device_of "$name")
+  device=$(awaited_device_of "$name")
   if [ -z "$device" ]; then
     fail "there is no disk with the serial number $name"
     return

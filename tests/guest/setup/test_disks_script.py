@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.guest.setup.disks import DISKS_SCRIPT_TEXT, DISKS_TABLE
+from pragmaspec.guest.setup.disks import DISKS_SCRIPT_TEXT, DISKS_TABLE, SERIAL_TAG
 
 MIB = 2**20
 _MOUNT = """\
@@ -162,3 +162,73 @@ def test_the_first_mount_takes_owner_and_mode_of_the_directory(guest: Guest) -> 
 
 def test_without_a_table_nothing_happens(guest: Guest) -> None:
     subprocess.run(["/bin/sh", guest.script, guest.root], check=True)
+
+
+_CURL = """\
+#!/bin/sh
+for last; do :; done
+case $last in
+  */api/token) echo a-token ;;
+  *) cat "$ROOT/tags/${last##*/}" 2>/dev/null || exit 22 ;;
+esac
+"""
+"""The metadata service of EC2, whose tags are files."""
+_SLEEP = """\
+#!/bin/sh
+if [ -e "$ROOT/late" ]; then mv "$ROOT/late" "$ROOT/sys/block/nvme1n1"; fi
+"""
+"""A pause in which a disk with this name appears."""
+
+
+@pytest.fixture
+def guest_at_ec2(guest: Guest) -> Guest:
+    for name, text in (("curl", _CURL), ("sleep", _SLEEP)):
+        (guest.root / "programs" / name).write_text(text)
+        (guest.root / "programs" / name).chmod(0o755)
+    (guest.root / "sys" / "class" / "dmi" / "id").mkdir(parents=True)
+    (guest.root / "sys" / "class" / "dmi" / "id" / "sys_vendor").write_text("Amazon EC2\n")
+    (guest.root / "tags").mkdir()
+    return guest
+
+
+def plug_nvme(guest: Guest, serial: str, device: str, directory: str = "") -> Path:
+    """Attach a disk whose serial number the site has chosen, padded as NVMe does."""
+    at = guest.root / (directory or f"sys/block/{device}") / "device"
+    at.mkdir(parents=True)
+    (at / "serial").write_text(f"{serial}   \n")
+    file = guest.root / "dev" / device
+    with file.open("w+b") as disk:
+        disk.truncate(32 * MIB)
+    return file
+
+
+def test_serial_numbers_of_ec2_are_in_tags(guest_at_ec2: Guest) -> None:
+    plug_nvme(guest_at_ec2, "vol0abc", "nvme2n1")
+    plug_nvme(guest_at_ec2, "vol0def", "nvme1n1")
+    (guest_at_ec2.root / "tags" / f"{SERIAL_TAG}data").write_text("vol0def")
+    guest_at_ec2.run("data ext4 /data")
+    assert f"{guest_at_ec2.root}/dev/nvme1n1 " in (guest_at_ec2.root / "proc" / "mounts").read_text()
+    assert not any((guest_at_ec2.root / "dev" / "nvme2n1").read_bytes())
+
+
+def test_serial_numbers_of_ec2_are_kept_for_boots_without_a_network(guest_at_ec2: Guest) -> None:
+    plug_nvme(guest_at_ec2, "vol0def", "nvme1n1")
+    tag = guest_at_ec2.root / "tags" / f"{SERIAL_TAG}data"
+    tag.write_text("vol0def")
+    guest_at_ec2.run("data ext4 /data")
+    (guest_at_ec2.root / "proc" / "mounts").write_text("")
+    tag.unlink()
+    guest_at_ec2.run("data ext4 /data")
+    assert guest_at_ec2.mounts() == ["/data"]
+
+
+def test_a_disk_that_ec2_attaches_late_is_awaited(guest_at_ec2: Guest) -> None:
+    plug_nvme(guest_at_ec2, "vol0def", "nvme1n1", "late")
+    (guest_at_ec2.root / "tags" / f"{SERIAL_TAG}data").write_text("vol0def")
+    guest_at_ec2.run("data ext4 /data")
+    assert guest_at_ec2.mounts() == ["/data"]
+
+
+def test_a_disk_without_a_tag_is_missing_at_ec2(guest_at_ec2: Guest) -> None:
+    plug_nvme(guest_at_ec2, "vol0def", "nvme1n1")
+    assert "no disk with the serial number data" in guest_at_ec2.run("data ext4 /data", status=1)
