@@ -61,7 +61,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
             api=API_VERSION,
             options="pragmaspec.providers.ec2.options:Ec2SiteModel",
             provider="pragmaspec.providers.ec2.provider:Ec2Provider",
-            abilities=("boot_check", "duplicate_removal", "image_listing", "site_images"),
+            abilities=("boot_check", "duplicate_removal", "image_listing", "site_images", "volume_storage"),
             libraries=(("botocore", "botocore>=1.35.70"),),
             completes_late=True,
             late_values=("macs", "public"),

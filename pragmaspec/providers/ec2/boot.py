@@ -20,6 +20,7 @@ from pragmaspec.providers.ec2.machines import (
     wait_for,
 )
 from pragmaspec.providers.ec2.marks import Marked, note_of, tags_of
+from pragmaspec.providers.ec2.node_disks import TELLS_TAGS, NodeDisks
 from pragmaspec.providers.ec2.power import stop_machine
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
@@ -46,10 +47,14 @@ class NodeBoot:
         self._node = request.node
         self._mark = request.mark
         self._interfaces = NodeInterfaces(service, request)
+        self._disks = node_disks(service, request, self._interfaces)
 
     def run(self) -> Outputs:
         """Boot the node, and return the id and the MACs of its machine."""
         machine = self._known()
+        self._disks.require()
+        if self._node.disks:
+            require_serials(self._sizes, self._request)
         if machine is None:
             check_user_data(self._request)
             self._check_flavor()
@@ -100,17 +105,23 @@ class NodeBoot:
     def _create(self, connected: Connected, image: Answer) -> Machine:
         try:
             self._interfaces.apply(connected.interfaces)
+            self._disks.create()
             machine = self._run_instances(connected, image)
         except ClientError as error:
             if is_refusal(error):
-                self._interfaces.remove(connected.created)
+                self._undo(connected.created)
             raise
         except SiteError:
-            self._interfaces.remove(connected.created)
+            self._undo(connected.created)
             raise
         if not machine.is_tagged:
             self._service.tag(machine.id, self._tags())
         return self._begun(machine, connected)
+
+    def _undo(self, interfaces: tuple[str, ...]) -> None:
+        """Remove what was created for a machine that does not exist."""
+        self._interfaces.remove(interfaces)
+        self._disks.undo()
 
     def _run_instances(self, connected: Connected, image: Answer) -> Machine:
         parameters = self._parameters(connected, root_disk(image))
@@ -153,6 +164,8 @@ class NodeBoot:
             size_gib = max(root.size_gib, whole_gib(node.disk_bytes))
             disk = {"VolumeSize": size_gib, "DeleteOnTermination": True}
             found["BlockDeviceMappings"] = [{"DeviceName": root.device, "Ebs": disk}]
+        if node.disks:
+            found["MetadataOptions"] = TELLS_TAGS
         if settings.key:
             found["KeyName"] = settings.key
         if settings.market == "spot":
@@ -161,11 +174,13 @@ class NodeBoot:
             found["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
         if self._service.capabilities.has("tag_at_creation"):
             kinds = ("instance", "volume", *(("spot-instances-request",) if settings.market == "spot" else ()))
-            found["TagSpecifications"] = [{"ResourceType": kind, "Tags": self._tags()} for kind in kinds]
+            tags = self._tags()
+            found["TagSpecifications"] = [{"ResourceType": kind, "Tags": tags} for kind in kinds]
         return found
 
     def _tags(self) -> list[dict[str, str]]:
-        extra = (*self._service.settings.tags, disk_tag(self._node.disk_bytes))
+        serials = self._disks.serial_tags() if self._node.disks else ()
+        extra = (*self._service.settings.tags, disk_tag(self._node.disk_bytes), *serials)
         return tags_of(Marked(self._mark), self._node.name, extra)
 
     def _begun(self, machine: Machine, connected: Connected) -> Machine:
@@ -183,7 +198,7 @@ class NodeBoot:
         if found.state == "error":
             self._service.connection.call("terminate_instances", repeatable=True, InstanceIds=[machine.id])
         wait_for(self._service, machine.id, lambda each: each is None or each.state == "terminated", _STOP_S)
-        self._interfaces.remove(tuple(each.id for each in connected.interfaces))
+        self._undo(tuple(each.id for each in connected.interfaces))
         raise SiteCapacityError(
             "The site did not start a machine",
             f"{self._node.address}: instance {machine.id} is {found.state}: {found.reason or 'no reason is reported'}. Choose "
@@ -205,6 +220,7 @@ class NodeBoot:
         self._interfaces.apply(machine.interfaces)
         if machine.state == "stopping":
             wait_for(self._service, machine.id, lambda each: each is None or each.state != "stopping", _STOP_S)
+        self._disks.attach(machine)
         if node.running and (resized or machine.status != "running"):
             self._service.connection.call("start_instances", repeatable=True, InstanceIds=[machine.id])
             done = ("running", "pending")
@@ -246,13 +262,31 @@ class NodeBoot:
 
 def check_boot(service: Service, sizes: Sizes, request: BootRequest) -> None:
     """Raise SiteError if the image, the instance type or a network of a node is missing."""
-    NodeInterfaces(service, request)
+    node_disks(service, request, NodeInterfaces(service, request)).require()
+    if request.node.disks:
+        require_serials(sizes, request)
     require_image(service, request.image, request.node.firmware)
     offered = sizes.find(request.node.flavor)
     if offered is None and sizes.of_machine(request.node.flavor) is None:
         raise SiteError(
             "The site refuses the size of a node",
             f"{request.node.address} names the instance type {request.node.flavor}, which site {service.site} does not offer.",
+        )
+
+
+def node_disks(service: Service, request: BootRequest, interfaces: NodeInterfaces) -> NodeDisks:
+    """Return the further disks of a node, in the zone of its networks."""
+    return NodeDisks(service, request, interfaces.zone if request.node.disks and service.has_disks else "")
+
+
+def require_serials(sizes: Sizes, request: BootRequest) -> None:
+    """Raise SiteError if the guest of a node with further disks cannot tell them apart."""
+    node = request.node
+    if not sizes.shows_serials(node.flavor):
+        raise SiteError(
+            "The instance type shows no serial numbers",
+            f"{node.address} has further disks, which its guest finds by their serial numbers, and type {node.flavor} shows "
+            "none. Use a type of the Nitro system, such as t3.medium.",
         )
 
 

@@ -111,8 +111,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     ),
     Capability(
         "volume_growth",
-        "the first disk of a machine can grow",
-        "a larger disk comes with a larger instance type only",
+        "volumes can grow",
+        "there are no further disks or volumes, and a larger first disk comes with a larger instance type only",
         _volume_growth,
     ),
     Capability(

@@ -111,6 +111,13 @@ ERRORS = ErrorTable(
         ErrorRow(
             botocore.ClientError,
             SiteError,
+            "A volume was changed too recently",
+            "AWS lets six hours pass between two changes of one volume. Apply again after that time.",
+            when=has_code("VolumeModificationRateExceeded|IncorrectModificationState"),
+        ),
+        ErrorRow(
+            botocore.ClientError,
+            SiteError,
             "The site does not allow this",
             f"{_CREDENTIALS} Their owner needs permission for this call.",
             when=has_code(_FORBIDDEN),

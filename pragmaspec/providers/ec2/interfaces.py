@@ -63,6 +63,13 @@ class NodeInterfaces:
                 move(self._service, holder.address_id, interfaces[0].id)
 
     @property
+    def zone(self) -> str:
+        """The zone of the node's networks."""
+        ids = [self._subnets[0].id]
+        (subnet,) = self._service.connection.call("describe_subnets", SubnetIds=ids)["Subnets"]
+        return str(subnet.get("AvailabilityZone", ""))
+
+    @property
     def forwards(self) -> bool:
         """True if the node is the gateway of its cluster."""
         return self._request.node.role == "frontend"

@@ -1,12 +1,13 @@
 """Instances as values, and the search for those with our marks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
 from pragmaspec.errors import SiteError
+from pragmaspec.guest.setup.disks import SERIAL_TAG
 from pragmaspec.planning.observed import MachineStatus
 from pragmaspec.providers.ec2.client import Answer
 from pragmaspec.providers.ec2.errors import MISSING, has_code
@@ -50,6 +51,12 @@ class Machine(NamedTuple):
     interfaces: tuple[Interface, ...]
     root_volume: str = ""
     volumes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Device names of the volumes."""
+    serials: tuple[tuple[str, str], ...] = ()
+    """The tags with serial numbers of further disks."""
+    tells_tags: bool = False
+    """True if the guest can read the tags."""
     made: float = 0.0
     launched: float = 0.0
     """Time of its last start (seconds since 1970); 0: unknown."""
@@ -130,7 +137,6 @@ def machine_of(described: Answer) -> Machine:
     tags = tag_values(described)
     token = described.get("ClientToken", "")
     attached = interfaces[0]["Attachment"].get("AttachTime") if interfaces else None
-    size = tags.get(DISK, "").removeprefix(_BYTES)
     return Machine(
         id=described["InstanceId"],
         state=described["State"]["Name"],
@@ -142,9 +148,12 @@ def machine_of(described: Answer) -> Machine:
         interfaces=tuple(map(interface_of, interfaces)),
         root_volume=volumes.get(described.get("RootDeviceName", ""), ""),
         volumes=tuple(volumes.values()),
-        made=_seconds(attached or described.get("LaunchTime")),
-        launched=_seconds(described.get("LaunchTime")),
-        disk_bytes=int(size) if size.isdecimal() else 0,
+        devices=tuple(volumes),
+        serials=tuple((key, value) for key, value in tags.items() if key.startswith(SERIAL_TAG)),
+        tells_tags=described.get("MetadataOptions", {}).get("InstanceMetadataTags") == "enabled",
+        made=seconds_of(attached or described.get("LaunchTime")),
+        launched=seconds_of(described.get("LaunchTime")),
+        disk_bytes=requested_bytes(tags),
         spot_request=described.get("SpotInstanceRequestId", ""),
         name=tags.get("Name", ""),
         is_tagged=marked_by_tags(described) is not None,
@@ -160,6 +169,12 @@ def is_of(found: Mark, mark: Mark) -> bool:
 def disk_tag(size_bytes: int) -> tuple[str, str]:
     """Return the tag that records the requested size of a disk."""
     return DISK, f"{_BYTES}{size_bytes}"
+
+
+def requested_bytes(tags: Mapping[str, str]) -> int:
+    """Return the requested size of a disk that its tags record; 0: unknown."""
+    size = tags.get(DISK, "").removeprefix(_BYTES)
+    return int(size) if size.isdecimal() else 0
 
 
 def interface_of(described: Answer) -> Interface:
@@ -201,5 +216,6 @@ def _instances(reservations: Iterator[Answer]) -> Iterator[Answer]:
     return (each for reservation in reservations for each in reservation["Instances"])
 
 
-def _seconds(time: object) -> float:
+def seconds_of(time: object) -> float:
+    """Return a time of the API in seconds since 1970; 0: there is none."""
     return time.timestamp() if isinstance(time, datetime) else 0.0

@@ -173,7 +173,8 @@ class NetworkClaim:
 
     def _new_subnet(self, vpc: str, network: Network, cidr: str) -> ClusterSubnet:
         marked = Marked(self._mark, f"{NETWORK_PART}{network.name}")
-        zone: dict[str, Any] = {"AvailabilityZone": self._service.settings.zone} if self._service.settings.zone else {}
+        chosen = self._service.new_zone()
+        zone: dict[str, Any] = {"AvailabilityZone": chosen} if chosen else {}
         try:
             made = self._service.create(SUBNET, marked, f"{self._name} {network.name}", VpcId=vpc, CidrBlock=cidr, **zone)
         except ClientError as error:

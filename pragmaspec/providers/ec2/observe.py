@@ -7,11 +7,14 @@ from msgspec.structs import replace
 from pragmaspec.planning.observed import (
     CapacityUse,
     Difference,
+    DiskOffer,
     Inventory,
     Observations,
     ObservedAllocation,
+    ObservedDisk,
     ObservedInterface,
     ObservedNode,
+    ObservedVolume,
     PoolUse,
     PublicPool,
     SiteIdentity,
@@ -27,6 +30,7 @@ from pragmaspec.providers.ec2.rules import wanted_rules
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.providers.ec2.staged_images import own_images, refused_images, staged_for
+from pragmaspec.providers.ec2.volumes import EbsVolume, all_volumes, volumes_of
 from pragmaspec.providers.gibibytes import GIB, whole_gib
 from pragmaspec.resources import Mark, Node
 from pragmaspec.state_model import State
@@ -37,18 +41,25 @@ PUBLIC_NETWORK = "internet"
 def observations(service: Service, sizes: Sizes, identity: SiteIdentity, lineage: str, recorded: State | None) -> Observations:
     """Return everything that carries marks of a stack."""
     machines = machines_of(service, lineage)
+    volumes = volumes_of(service, lineage) if service.has_disks else []
+    attached = {each.id: [volume for volume in volumes if volume.machine == each.id] for each in machines}
     frontends = _frontends(recorded)
     return Observations(
         site=service.site,
         identity=identity,
-        nodes=tuple(_observed(sizes, each, each.mark, frontends) for each in machines if each.mark),
+        nodes=tuple(_observed(sizes, each, each.mark, attached[each.id], frontends) for each in machines if each.mark),
         allocations=tuple(_allocations(service, lineage)),
         images=staged_for(own_images(service), lineage),
         store="the account",
+        volumes=tuple(
+            ObservedVolume(address=each.mark.address, size_bytes=each.size_bytes, op=each.mark.op, id=each.id, made=each.made)
+            for each in volumes
+            if each.kept and each.mark
+        ),
     )
 
 
-def _observed(sizes: Sizes, machine: Machine, mark: Mark, frontends: set[str]) -> ObservedNode:
+def _observed(sizes: Sizes, machine: Machine, mark: Mark, attached: Sequence[EbsVolume], frontends: set[str]) -> ObservedNode:
     flavor = sizes.of_machine(machine.type)
     return ObservedNode(
         address=mark.address,
@@ -61,6 +72,8 @@ def _observed(sizes: Sizes, machine: Machine, mark: Mark, frontends: set[str]) -
         id=machine.id,
         made=machine.made,
         interfaces=tuple(ObservedInterface(network=each.network, mac=each.mac) for each in machine.interfaces),
+        disks=tuple(ObservedDisk(name=each.disk, size_bytes=each.size_bytes) for each in attached if each.disk),
+        volumes=tuple(each.kept for each in attached if each.kept),
         differences=tuple(_differences(machine)) if mark.address in frontends else (),
     )
 
@@ -129,6 +142,7 @@ def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> In
     """
     service.require_vpcs()
     flavors, machines = sizes.offered(), tuple(all_machines(service))
+    volumes = all_volumes(service) if service.has_disks or any(each.volumes for each in machines) else []
     return Inventory(
         identity=identity,
         cpus=0,
@@ -136,21 +150,24 @@ def site_inventory(service: Service, sizes: Sizes, identity: SiteIdentity) -> In
         disk_bytes=0,
         disk_free_bytes=0,
         cpus_per_node=max((each.cpus for each in flavors), default=0),
-        holdings=tuple(_holdings(service, sizes, machines)),
+        holdings=(*_machine_uses(service, sizes, machines, volumes), *_volume_uses(machines, volumes)),
         public=PublicPool(network=PUBLIC_NETWORK),
         addresses=tuple(_address_uses(service)),
         cidrs=tuple(_cidr_uses(service)),
         images=tuple(sorted({each.digest for each in own_images(service) if each.ready})),
         flavors=flavors,
-        quotas=site_quotas(service, sizes, machines),
+        quotas=site_quotas(service, sizes, machines, volumes),
         reports_capacity=False,
+        volumes=tuple(PoolUse.by(each.kept, each.mark) for each in volumes if each.kept),
+        disks=DiskOffer() if service.has_disks else DiskOffer(missing="Its service cannot let volumes grow."),
         refused=tuple(refused_images(service)),
     )
 
 
-def _holdings(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> Iterator[CapacityUse]:
-    volumes = _volume_sizes(service) if any(each.volumes for each in machines) else {}
-    now = service.connection.clock.now()
+def _machine_uses(
+    service: Service, sizes: Sizes, machines: Sequence[Machine], volumes: Sequence[EbsVolume]
+) -> Iterator[CapacityUse]:
+    now, by_id = service.connection.clock.now(), {each.id: each for each in volumes}
     for machine in machines:
         flavor = sizes.of_machine(machine.type)
         running = machine.status == "running"
@@ -159,24 +176,29 @@ def _holdings(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> It
             machine.name or machine.id,
             cpus=flavor.cpus if flavor and running else 0,
             memory_mib=flavor.memory_mib if flavor and running else 0,
-            disk_bytes=_disk_bytes(machine, volumes) or (flavor.disk_bytes if flavor else 0),
+            disk_bytes=_disk_bytes(machine, by_id) or (flavor.disk_bytes if flavor else 0),
         )
         running_s = int(now - machine.launched) if running and machine.launched else 0
         yield replace(use, flavor=machine.type, running_s=max(0, running_s))
 
 
-def _volume_sizes(service: Service) -> dict[str, int]:
-    listed = service.connection.listed("describe_volumes", "Volumes")
-    return {each["VolumeId"]: int(each["Size"]) for each in listed}
+def _disk_bytes(machine: Machine, volumes: Mapping[str, EbsVolume]) -> int:
+    """Return the size of the disks but volumes; the requested size of the first if the service has only rounded it up."""
+    attached = [volumes[each] for each in machine.volumes if each in volumes]
+    total = sum(each.size_bytes for each in attached if not each.kept and each.id != machine.root_volume)
+    root = volumes.get(machine.root_volume)
+    if root is None:
+        return total
+    rounded = machine.disk_bytes and whole_gib(machine.disk_bytes) <= root.gib
+    return total + (machine.disk_bytes if rounded else root.gib * GIB)
 
 
-def _disk_bytes(machine: Machine, volumes: Mapping[str, int]) -> int:
-    """Return the size of the disks; the requested size of the first one if the service has only rounded it up."""
-    sizes_gib = [volumes.get(each, 0) for each in machine.volumes]
-    total = sum(sizes_gib) * GIB
-    root = volumes.get(machine.root_volume, 0)
-    rounded = whole_gib(machine.disk_bytes)
-    return total - root * GIB + machine.disk_bytes if machine.disk_bytes and rounded <= root else total
+def _volume_uses(machines: Sequence[Machine], volumes: Sequence[EbsVolume]) -> Iterator[CapacityUse]:
+    """Yield the uses by volumes that outlive their nodes, and by those without a machine."""
+    attached = {each for machine in machines for each in machine.volumes}
+    for each in volumes:
+        if each.kept or each.id not in attached:
+            yield CapacityUse.by(each.mark, each.name or each.id, disk_bytes=each.size_bytes)
 
 
 def _address_uses(service: Service) -> Iterator[PoolUse]:

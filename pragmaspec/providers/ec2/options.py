@@ -41,7 +41,9 @@ class Ec2SiteModel(SecuredSiteOptions):
         default=None, description="Profile with the credentials. Default: AWS_PROFILE, or none.", examples=["clusters"]
     )
     zone: Annotated[str | None, text(r"^[A-Za-z0-9-]{1,63}$", "write a zone such as eu-central-1a")] = Field(
-        default=None, description="Availability zone of new subnets. Default: chosen by the service.", examples=["eu-central-1a"]
+        default=None,
+        description="Availability zone of new subnets and volumes. Default: that of `subnet`, or the first.",
+        examples=["eu-central-1a"],
     )
     vpc: Annotated[str | None, text(r"^vpc-[0-9a-f]{8,17}$", _ID_ADVICE)] = Field(
         default=None,

@@ -5,6 +5,7 @@ from pragmaspec.providers.ec2.errors import IN_USE, MISSING, ignoring
 from pragmaspec.providers.ec2.interfaces import interfaces_of
 from pragmaspec.providers.ec2.machines import Machine, described_machine, is_of, machines_of, wait_for
 from pragmaspec.providers.ec2.service import Service
+from pragmaspec.providers.ec2.volumes import volumes_of
 from pragmaspec.resources import Mark
 
 _STOP_S = 600.0
@@ -42,9 +43,17 @@ def remove_machines(service: Service, machines: list[Machine], mark: Mark) -> No
             service.connection.call("terminate_instances", repeatable=True, InstanceIds=[machine.id])
     for machine in machines:
         wait_for(service, machine.id, lambda each: each is None or each.state == "terminated", _GONE_S)
+    _remove_disks(service, {each.id for each in machines}, mark)
     for interface in subnets:
         with ignoring(IN_USE):
             service.remove("delete_network_interface", NetworkInterfaceId=interface)
+
+
+def _remove_disks(service: Service, machines: set[str], mark: Mark) -> None:
+    """Remove the further disks of nodes that no other machine has."""
+    for each in volumes_of(service, mark.lineage, mark.address) if service.has_disks else ():
+        if each.disk and each.mark and is_of(each.mark, mark) and each.machine in ("", *machines):
+            service.remove("delete_volume", VolumeId=each.id)
 
 
 def own_machines(service: Service, mark: Mark) -> list[Machine]:

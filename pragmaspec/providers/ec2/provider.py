@@ -5,7 +5,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from pragmaspec.clock import Clock
-from pragmaspec.errors import AccessError, PragmaspecError
+from pragmaspec.errors import AccessError, PragmaspecError, SiteError
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, SiteImage, StoredImage
 from pragmaspec.providers.base import (
     Abilities,
@@ -17,6 +17,7 @@ from pragmaspec.providers.base import (
     Provider,
     SiteImages,
     StageRequest,
+    VolumeStorage,
 )
 from pragmaspec.providers.ec2.addresses import AddressClaim, holders_in, release
 from pragmaspec.providers.ec2.boot import NodeBoot, check_boot
@@ -28,13 +29,15 @@ from pragmaspec.providers.ec2.machines import find_machine
 from pragmaspec.providers.ec2.network_parts import ClusterParts, find_parts, subnets_of
 from pragmaspec.providers.ec2.network_release import refuse_used, remove_networks
 from pragmaspec.providers.ec2.networks import NetworkClaim
+from pragmaspec.providers.ec2.node_disks import grow_disks
 from pragmaspec.providers.ec2.observe import observations, site_inventory
 from pragmaspec.providers.ec2.power import own_machines, remove_machines, stop_machine
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.settings import Ec2Settings
 from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.providers.ec2.staged_images import release_image, stage_image, stored_images
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.providers.ec2.volumes import allocate_volume, remove_duplicate_volume, remove_volume
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import ExternalSite, IdentityKind
 from pragmaspec.state_model import State
 from pragmaspec.typing import override
@@ -45,7 +48,7 @@ _CONSOLE_LIMIT_BYTES = 2**20
 _DIAGNOSTICS_LINES = 20
 
 
-class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImages):
+class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImages, VolumeStorage):
     """The provider of one site. Nothing is cached but the instance types, the capabilities and the identity."""
 
     def __init__(self, site: ExternalSite, clock: Clock | None = None) -> None:
@@ -59,7 +62,7 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
     @property
     @override
     def abilities(self) -> Abilities:
-        return Abilities(duplicate_removal=self, boot_check=self, image_listing=self, site_images=self)
+        return Abilities(duplicate_removal=self, boot_check=self, image_listing=self, site_images=self, volume_storage=self)
 
     @property
     @override
@@ -115,6 +118,18 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
             return outputs if "public" in self._site.late_values else ()
 
     @override
+    def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
+        with ERRORS.translated(f"allocate {volume.address}"):
+            return allocate_volume(self.service, volume, mark)
+
+    @override
+    def grow_disks(self, node: Node, mark: Mark) -> None:
+        with ERRORS.translated(f"grow the disks of {node.address}"):
+            if not own_machines(self.service, mark):
+                raise SiteError("An object is missing at the site", f"{node.address} is not at the site. Plan again.")
+            grow_disks(self.service, node, mark)
+
+    @override
     def stage(self, request: StageRequest) -> Outputs:
         with ERRORS.translated(f"stage image {request.image.name}"):
             return stage_image(self.service, request)
@@ -142,6 +157,8 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
                 release_image(self.service, resource.digest, mark.lineage)
             elif isinstance(resource, Node):
                 remove_machines(self.service, own_machines(self.service, mark), mark)
+            elif isinstance(resource, Volume):
+                remove_volume(self.service, mark)
             elif isinstance(resource, Allocation):
                 self._release(find_parts(self.service, mark), mark)
 
@@ -153,6 +170,9 @@ class Ec2Provider(Provider, DuplicateRemoval, BootCheck, ImageListing, SiteImage
                 found = machine.mark if machine else None
                 if machine and found and (found.lineage, found.op) == (mark.lineage, mark.op):
                     remove_machines(self.service, [machine], found)
+                return
+            if site_id.startswith("vol-"):
+                remove_duplicate_volume(self.service, site_id, mark)
                 return
             parts = find_parts(self.service, mark)
             if parts.id == site_id:

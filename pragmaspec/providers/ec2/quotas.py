@@ -1,6 +1,6 @@
 """Quotas of an account at AWS, with their use.
 
-Codes: ``aws service-quotas list-service-quotas --service-code ec2`` and ``vpc``.
+Codes: ``aws service-quotas list-service-quotas --service-code ec2``, ``vpc`` and ``ebs``.
 """
 
 from collections import Counter
@@ -8,24 +8,39 @@ from collections.abc import Iterator, Sequence
 
 from botocore.exceptions import ClientError
 
-from pragmaspec.planning.observed import Quota, QuotaUse
+from pragmaspec.planning.observed import Quota, QuotaBasis, QuotaUse
 from pragmaspec.providers.ec2.addresses import public_addresses
 from pragmaspec.providers.ec2.machines import Machine
 from pragmaspec.providers.ec2.service import Service
 from pragmaspec.providers.ec2.settings import Market
 from pragmaspec.providers.ec2.sizes import Sizes
+from pragmaspec.providers.ec2.volumes import DISK_TYPE, EbsVolume
+from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.site import Flavor
 
 _VCPUS: dict[Market, str] = {"on-demand": "L-1216C47A", "spot": "L-34B43A08"}
 """vCPUs of running machines of the standard families."""
 _ADDRESSES, _VPCS = "L-0263D0A3", "L-F678F1CE"
+_STORAGE = "L-7A658B76"
+"""Storage of gp3 volumes in TiB, of the service ``ebs``."""
+_STORAGE_RATES: tuple[tuple[QuotaBasis, int], ...] = (("own_disk_byte", 1), ("volume_byte", 1))
+_TIB = 2**40
 _STANDARD_FAMILIES = "acdhimrtz"
 """First letters of the families that have one quota together; others, such as GPUs, have quotas of their own."""
 
 
-def site_quotas(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> tuple[Quota, ...]:
-    """Return the quotas that plans can check. ``machines``: all of the account."""
-    return tuple(_quotas(service, sizes, machines)) if service.capabilities.has("quotas") else ()
+def site_quotas(service: Service, sizes: Sizes, machines: Sequence[Machine], volumes: Sequence[EbsVolume]) -> tuple[Quota, ...]:
+    """Return the quotas that plans can check. ``machines`` and ``volumes``: all of the account."""
+    if not service.capabilities.has("quotas"):
+        return ()
+    return (*_quotas(service, sizes, machines), *_storage_quota(service, volumes))
+
+
+def _storage_quota(service: Service, volumes: Sequence[EbsVolume]) -> Iterator[Quota]:
+    """Yield the quota of the type that further disks and volumes have."""
+    if (limit_tib := _limit(service, "ebs", _STORAGE)) is not None:
+        used = sum(each.gib for each in volumes if each.type == DISK_TYPE) * GIB
+        yield Quota(kind="volume_storage", limit=limit_tib * _TIB, used=used, rates=_STORAGE_RATES)
 
 
 def _quotas(service: Service, sizes: Sizes, machines: Sequence[Machine]) -> Iterator[Quota]:

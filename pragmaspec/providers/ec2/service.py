@@ -17,6 +17,8 @@ from pragmaspec.providers.ec2.settings import Ec2Settings
 REMOVAL_S = 60.0
 """Time within which objects that depended on a removed one are gone as well."""
 _PAUSE_S = 1.0
+_ZONE = "availability-zone"
+"""In contrast to local and wavelength zones, which an account has to opt into."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,12 @@ SUBNET = Kind("subnet", "create_subnet", "Subnet", "SubnetId")
 GATEWAY = Kind("internet-gateway", "create_internet_gateway", "InternetGateway", "InternetGatewayId")
 GROUP = Kind("security-group", "create_security_group", "", "GroupId")
 INTERFACE = Kind("network-interface", "create_network_interface", "NetworkInterface", "NetworkInterfaceId")
+VOLUME = Kind("volume", "create_volume", "", "VolumeId")
 ADDRESS = Kind("elastic-ip", "allocate_address", "", "AllocationId")
+
+
+def _is_usual(zone: Answer) -> bool:
+    return bool(zone.get("ZoneType", _ZONE) == _ZONE and zone.get("State", "available") == "available")
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,42 @@ class Service:
                 "of Eucalyptus), or another site.",
             )
 
-    def create(self, kind: Kind, marked: Marked, name: str, *, tagged: bool = True, **parameters: Any) -> Answer:  # noqa: ANN401
-        """Create an object with its mark in tags; ``tagged`` False: the service cannot tag objects of this kind later."""
-        tags = tags_of(marked, name, self.settings.tags)
+    @property
+    def has_disks(self) -> bool:
+        """True if machines can have further disks: they have to be able to grow."""
+        return self.capabilities.has("volume_growth")
+
+    def new_zone(self) -> str:
+        """Return the zone of new subnets and volumes, which have to be in the same one; empty: the service's choice."""
+        settings = self.settings
+        if settings.zone or not self.has_disks:
+            return settings.zone
+        if settings.subnet:
+            (subnet,) = self.connection.call("describe_subnets", SubnetIds=[settings.subnet])["Subnets"]
+            return str(subnet["AvailabilityZone"])
+        zones = self.connection.call("describe_availability_zones")["AvailabilityZones"]
+        return min((str(each["ZoneName"]) for each in zones if _is_usual(each)), default="")
+
+    def create(
+        self,
+        kind: Kind,
+        marked: Marked,
+        name: str,
+        *,
+        tagged: bool = True,
+        repeatable: bool = False,
+        extra: tuple[tuple[str, str], ...] = (),
+        **parameters: Any,  # noqa: ANN401
+    ) -> Answer:
+        """Create an object with its mark in tags; ``tagged`` False: the service cannot tag objects of this kind later.
+
+        ``repeatable``: the parameters have a client token. ``extra``: further tags.
+        """
+        tags = tags_of(marked, name, (*self.settings.tags, *extra))
         at_creation = self.capabilities.has("tag_at_creation")
         if at_creation:
             parameters["TagSpecifications"] = [{"ResourceType": kind.type, "Tags": tags}]
-        answer = self.connection.settled(kind.create, repeatable=False, **parameters)
+        answer = self.connection.settled(kind.create, repeatable=repeatable, **parameters)
         made: Answer = answer[kind.key] if kind.key else answer
         # A service may ignore parameters that it does not know.
         if tagged and not (at_creation and LINEAGE in tag_values(made)):

@@ -35,17 +35,23 @@ class Sizes:
     def of_machine(self, name: str) -> Flavor | None:
         """Return the type of a machine, offered or not; None: unknown."""
         found = self.find(name)
-        if found or not self._service.capabilities.has("instance_types"):
+        if found:
             return found
         with self._lock:
             if name not in self._others:
-                listed = self._service.connection.listed(
-                    "describe_instance_types",
-                    "InstanceTypes",
-                    Filters=[{"Name": "instance-type", "Values": [name]}],
-                )
-                self._others[name] = next((_flavor(each) for each in listed if each["InstanceType"] == name), None)
+                self._others[name] = next(map(_flavor, self._described(name)), None)
             return self._others[name]
+
+    def shows_serials(self, name: str) -> bool:
+        """True if guests of a type see the serial numbers of volumes, as they do with NVMe: all types but those of Xen."""
+        return all(each.get("Hypervisor") != "xen" for each in self._described(name))
+
+    def _described(self, name: str) -> Iterator[Answer]:
+        """Yield the type as the service describes it; nothing if it does not."""
+        if self._service.capabilities.has("instance_types"):
+            named = [{"Name": "instance-type", "Values": [name]}]
+            listed = self._service.connection.listed("describe_instance_types", "InstanceTypes", Filters=named)
+            yield from (each for each in listed if each["InstanceType"] == name)
 
     def _read(self) -> Iterator[Flavor]:
         settings = self._service.settings

@@ -43,10 +43,10 @@ class Having(Capabilities):
         return name in self._names
 
 
-def service_of(answers: Answers, *names: CapabilityName, **settings: Any) -> Service:
+def service_of(answers: Answers, *names: CapabilityName, clock: Clock | None = None, **settings: Any) -> Service:
     """Return a service with these answers and capabilities."""
     options = Ec2Settings(**settings)
-    client = AnsweringClient(options, answers)
+    client = AnsweringClient(options, answers, clock)
     return Service("lab", client, options, Having(client, *names))
 
 

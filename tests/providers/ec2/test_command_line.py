@@ -63,6 +63,33 @@ def test_an_image_that_the_service_cannot_take_is_refused_by_the_plan(moto_endpo
     assert "`at: {burst: NAME}`" in refusal
 
 
+def test_a_volume_outlives_its_cluster(moto_endpoint: str, moto: Ec2Client, tmp_path: Path) -> None:
+    write_disk(tmp_path)
+    disks = "disks: {home: {size: 2 GiB, mount: /home, keep: true}, scratch: {size: 512 MiB, mount: /scratch}}"
+    text = SPEC.format(endpoint=moto_endpoint, memory=f"1 GiB, {disks}", count=0).replace("t2.*", "t3.micro")
+    (tmp_path / "cluster.yaml").write_text(text, encoding="utf-8")
+
+    def volumes() -> dict[str, tuple[int, str]]:
+        """Return size in GiB and state of the further volumes by name."""
+        tagged = [{"Name": "tag-key", "Values": ["pragmaspec-part"]}]
+        return {
+            next(tag["Value"] for tag in each["Tags"] if tag["Key"] == "Name"): (each["Size"], each["State"])
+            for each in moto.listed("describe_volumes", "Volumes", Filters=tagged)
+        }
+
+    run(tmp_path, "apply", "-y")
+    assert volumes() == {"hello-frontend-home": (2, "in-use"), "hello-frontend scratch": (1, "in-use")}
+    assert "No changes" in run(tmp_path, "plan")
+    assert re.search(r"volume/hello-frontend-home of stack \w+ +0 +0 MiB +2 GiB", run(tmp_path, "list", "site"))
+    (tmp_path / "cluster.yaml").write_text(text.replace("size: 2 GiB", "size: 3 GiB"), encoding="utf-8")
+    run(tmp_path, "apply", "-y")
+    assert volumes()["hello-frontend-home"] == (3, "in-use")
+    run(tmp_path, "clean", "hello", "--shutdown", "--allow", "data-loss", "--prune-images", "-y")
+    assert volumes() == {"hello-frontend-home": (3, "available")}
+    run(tmp_path, "clean", "--volume", "hello-frontend-home", "--allow", "data-loss", "-y")
+    assert volumes() == {}
+
+
 def test_a_cluster_is_made_changed_and_removed(moto_endpoint: str, moto: Ec2Client, tmp_path: Path) -> None:
     write_disk(tmp_path)
 

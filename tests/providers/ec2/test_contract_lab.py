@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.openstack,
     has(
         "boot_check", "duplicate_removal", "faithful", "flavors", "image_listing", "late_macs", "late_public", "public",
-        "site_images", "token", "translated", "user_data",
+        "site_images", "token", "translated", "user_data", "volume_storage",
     ),
 ]  # fmt: skip
 
@@ -42,6 +42,8 @@ CANNOT = {
     "test_a_token_creates_one_machine": "the address of a node has one machine, so a second token is refused as a conflict",
     "test_an_allocation_grows_and_shrinks_in_place": "a VPC has one range of addresses",
     "test_stage_reads_files_only_if_the_image_is_missing": "there is no EBS direct API",
+    "test_a_service_creates_one_volume_per_token": "volumes cannot grow, so the provider makes none",
+    "test_a_service_attaches_a_volume_to_one_machine": "volumes cannot grow, so the provider makes none",
 }
 OWN = tuple(name for name in vars(claims) if name.startswith("test_"))
 for name in (*HERE, *OWN, *CANNOT):

@@ -13,17 +13,22 @@ from pragmaspec.testing.contract import *  # noqa: F403 - the tests of the contr
 from pragmaspec.testing.selection import has
 from pragmaspec.testing.subject import Subject
 from tests.providers.ec2 import claims
-from tests.providers.ec2.conftest import TYPES, ec2_site
+from tests.providers.ec2.conftest import ec2_site
 
 pytestmark = has(
     "boot_check", "duplicate_removal", "faithful", "flavors", "image_listing", "late_macs", "late_public", "public",
-    "site_images", "token", "translated", "user_data",
+    "site_images", "token", "translated", "user_data", "volume_storage",
 )  # fmt: skip
 
+
+TYPES = ("c7a.medium", "t3.medium")
+"""Of 1 and 2 CPUs, whose guests see the serial numbers of volumes."""
 
 CANNOT = {
     "test_an_address_has_one_machine": "moto gives one address to several interfaces",
     "test_a_service_creates_one_machine_per_token": "moto ignores client tokens",
+    "test_a_service_creates_one_volume_per_token": "moto ignores client tokens",
+    "test_a_service_attaches_a_volume_to_one_machine": "moto moves an attached volume",
 }
 for name in ("test_a_used_network_is_not_removed", *CANNOT):
     globals()[name] = getattr(claims, name)

@@ -29,6 +29,8 @@ def test_every_exception_has_a_row() -> None:
         (refused("DependencyViolation"), SiteInUseError),
         (refused("InsufficientInstanceCapacity", 500), SiteCapacityError),
         (refused("VcpuLimitExceeded"), SiteCapacityError),
+        (refused("VolumeLimitExceeded"), SiteCapacityError),
+        (refused("VolumeModificationRateExceeded"), SiteError),
         (refused("AddressLimitExceeded"), SiteCapacityError),
         (refused("RequestLimitExceeded", 503), SiteUnreachableError),
         (refused("InternalError", 500), SiteUnreachableError),

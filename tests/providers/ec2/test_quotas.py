@@ -6,6 +6,7 @@ from pragmaspec.providers.ec2.marks import Marked, tags_of
 from pragmaspec.providers.ec2.quotas import site_quotas
 from pragmaspec.providers.ec2.settings import InstanceType
 from pragmaspec.providers.ec2.sizes import Sizes
+from pragmaspec.providers.ec2.volumes import EbsVolume
 from pragmaspec.resources import Mark
 from tests.providers.ec2.doubles import refused, service_of
 
@@ -35,8 +36,8 @@ def instance(number: int, state: str = "running", kind: str = "t3.medium", **mor
     return machine_of({**described, **more})
 
 
-def quotas(service, *machines):
-    return {each.kind: each for each in site_quotas(service, Sizes(service), machines)}
+def quotas(service, *machines, volumes=()):
+    return {each.kind: each for each in site_quotas(service, Sizes(service), machines, volumes)}
 
 
 def test_running_machines_use_vcpus() -> None:
@@ -66,6 +67,16 @@ def test_spot_machines_have_a_quota_of_their_own() -> None:
 def test_families_with_quotas_of_their_own_are_not_counted_together() -> None:
     gpu = InstanceType(name="g5.xlarge", cpus=4, memory_mib=16384)
     assert "cores" not in quotas(service_of(answers(), "quotas", sizes=(T3, gpu)))
+
+
+def test_storage_of_further_disks_is_counted_in_bytes() -> None:
+    volume = EbsVolume(id="vol-1", size_bytes=2**20, gib=3, zone="z", state="available", mark=None, type="gp3")
+    found = quotas(
+        service_of(answers({"L-7A658B76": 50.0}), "quotas", sizes=(T3,)), volumes=(volume, volume._replace(type="gp2"))
+    )
+    storage = found["volume_storage"]
+    assert (storage.limit, storage.used) == (50 * 2**40, 3 * 2**30)
+    assert storage.rates == (("own_disk_byte", 1), ("volume_byte", 1))
 
 
 def test_a_service_without_quotas_reports_none() -> None:
