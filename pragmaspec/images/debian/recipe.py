@@ -9,7 +9,7 @@ from importlib import resources
 
 from pragmaspec.frozen import Frozen
 
-VERSION = 1
+VERSION = 2
 """Part of every image's identity: increment it with every change that affects built images."""
 EPOCH = 1_767_225_600
 """The date of all files in the image, 2026-01-01; it is a property of the recipe, not of the build."""
@@ -127,7 +127,7 @@ def _udev_trigger() -> str:
 
 def _cloud_init_settings() -> tuple[RecipeFile, ...]:
     return (
-        RecipeFile(path="etc/cloud/ds-identify.cfg", content="policy: enabled\ndatasource: NoCloud\n"),
+        RecipeFile(path="etc/cloud/ds-identify.cfg", content="policy: enabled\n"),
         RecipeFile(path="etc/cloud/cloud.cfg.d/90_pragmaspec.cfg", content=_CLOUD_CFG),
     )
 
@@ -156,21 +156,21 @@ def _quick_files(units: str) -> tuple[RecipeFile, ...]:
             "KillMode=process",
             "TasksMax=infinity",
         ),
-        unit("cloud-init", f"{stage} init init"),
+        unit("cloud-init", "ExecStartPre=-/usr/lib/pragmaspec/network-leases", f"{stage} init init"),
         unit("cloud-config", f"{stage} config modules --mode=config"),
         unit("cloud-final", f"{stage} final modules --mode=final"),
         *(
             RecipeFile(path=f"usr/lib/pragmaspec/{name}", content=data_file(name), mode=0o755)
-            for name in ("cloud-init-stages", "cloud-init-stage", "network-settle")
+            for name in ("cloud-init-stages", "cloud-init-stage", "network-settle", "network-leases")
         ),
         RecipeFile(path="etc/resolv.conf"),
     )
 
 
 _CLOUD_CFG = """\
-# The seed stands on a disk labelled cidata, the network is systemd-networkd's, and the root file system fills its disk
-# without a partition table.
-datasource_list: [NoCloud, None]
+# A new node reads a disk, labelled cidata at hypervisors and config-2 at clouds. The network is systemd-networkd's, and the root
+# file system fills its disk without a partition table.
+datasource_list: [NoCloud, ConfigDrive, None]
 growpart: {mode: 'off'}
 system_info:
   network:

@@ -38,7 +38,7 @@ def test_the_overlay_archive_is_reproducible() -> None:
     assert overlay_archive() == overlay_archive()
 
 
-@pytest.mark.parametrize("name", ["start", "cloud-init-stage", "network-settle"])
+@pytest.mark.parametrize("name", ["start", "cloud-init-stage", "network-settle", "network-leases"])
 def test_the_scripts_are_valid_shell(name: str, tmp_path: Path) -> None:
     script = tmp_path / name
     script.write_text(recipe.data_file(name))
@@ -62,6 +62,37 @@ def test_matches_by_address_lose_their_name(tmp_path: Path) -> None:
     assert "MACAddress=52:54:00:00:00:10" in private.read_text()
     assert named.read_text() == "[Match]\nName=eth9\n\n[Network]\nDHCP=ipv4\n"
     assert (tmp_path / "etc" / "resolv.conf").read_text() == "nameserver 10.0.2.3\nsearch local\n"
+
+
+LEASE = "OPER_STATE=routable\nDNS=10.0.0.2 10.0.0.3\nDOMAINS=local\n"
+BY_DHCP, STATIC = "[Network]\nDHCP=ipv4\n", "[Network]\nDHCP=no\nDNS=10.0.2.3\n"
+
+
+@pytest.mark.parametrize(
+    ("network", "state", "expected"),
+    [
+        (BY_DHCP, LEASE, "nameserver 10.0.0.2\nnameserver 10.0.0.3\nsearch local\n"),
+        (BY_DHCP, "OPER_STATE=routable\n", "nameserver 10.0.2.3\n"),
+        (STATIC, LEASE, "nameserver 10.0.2.3\n"),
+    ],
+)
+def test_name_servers_of_leases_are_written_once_they_are_known(network: str, state: str, expected: str, tmp_path: Path) -> None:
+    """network-leases in a root of its own, where systemd-networkd's state changes when it is waited for."""
+    for path in ("etc/systemd/network", "run/systemd/netif", "lib/systemd"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "etc/systemd/network/10-cloud-init-ens2.network").write_text(network)
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")
+    (tmp_path / "state").write_text(state)
+    wait = tmp_path / "lib/systemd/systemd-networkd-wait-online"
+    wait.write_text(f"#!/bin/sh\ncp {tmp_path}/state {tmp_path}/run/systemd/netif\n")
+    wait.chmod(0o755)
+    script = tmp_path / "leases"
+    text = recipe.data_file("network-leases")
+    for path in ("/etc/", "/run/", "/lib/"):
+        text = text.replace(path, f"{tmp_path}{path}")
+    script.write_text(text)
+    subprocess.run(["sh", str(script)], check=True)
+    assert (tmp_path / "etc" / "resolv.conf").read_text() == expected
 
 
 class Stages:
