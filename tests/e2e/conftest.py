@@ -5,10 +5,13 @@ from pathlib import Path
 from shutil import copy, copytree
 
 import libvirt
+import openstack
 import pytest
+from openstack.connection import Connection
 
 from tests.e2e.workspace import HOST_ADDRESS, NETWORK, POOL, Workspace, connect, listing
 from tests.guest_images.tiny import build_tiny
+from tests.labs.openstack.lab import OpenStackLab
 
 POOL_DIRECTORY = Path("/var/lib/libvirt/pragmaspec-test")
 
@@ -79,3 +82,13 @@ def workspace(site: None, tiny_image: Path, probes: Path, tmp_path_factory: pyte
         space.spec()
         space.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == before
+
+
+@pytest.fixture(scope="module")
+def cloud(openstack_lab: OpenStackLab) -> Iterator[Connection]:
+    """The user's own access to the project at OpenStack, to look at it and to damage it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OS_CLIENT_CONFIG_FILE", str(openstack_lab.clouds_file))
+        connection = openstack.connect(cloud="lab-demo")
+    yield connection
+    connection.close()

@@ -1,6 +1,6 @@
 """The complete workflow on a real OpenStack with real guests: plan, apply, log in, change, damage by hand, repair, clean."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import openstack
@@ -57,16 +57,6 @@ class CloudWorkspace(Workspace):
     def addresses(self) -> dict[str, str | None]:
         listed = self.json("list", "cluster", "trial")
         return {node["name"]: node["addresses"].get("public") for node in listed["clusters"][0]["nodes"]}
-
-
-@pytest.fixture(scope="module")
-def cloud(openstack_lab: OpenStackLab) -> Iterator[Connection]:
-    """The user's own access to the project, to look at it and to damage it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OS_CLIENT_CONFIG_FILE", str(openstack_lab.clouds_file))
-        connection = openstack.connect(cloud="lab-demo")
-    yield connection
-    connection.close()
 
 
 @pytest.fixture(scope="module")

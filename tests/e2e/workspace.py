@@ -64,6 +64,8 @@ class Workspace:
         self._image = image
         self.python_path = ""
         """Directories of further packages."""
+        self.variables: dict[str, str] = {}
+        """Further variables of the environment."""
         (home / ".ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
         key = home / ".ssh" / "id_ed25519"
         if not key.exists():
@@ -80,7 +82,7 @@ class Workspace:
         """A user's environment, with its own home and no terminal."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PRAGMASPEC_", "SSH_"))}
         packages = {"PYTHONPATH": self.python_path} if self.python_path else {}
-        return {**kept, **packages, "HOME": str(self.home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+        return {**kept, **packages, **self.variables, "HOME": str(self.home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
 
     def command(self, *arguments: str) -> list[str]:
         """The installed command with ``arguments``."""
