@@ -23,7 +23,10 @@ def test_all_services_answer(openstack_lab: OpenStackLab) -> None:
     demo = servers.account(openstack_lab)
     assert set(demo.urls) >= SERVICES
     assert {flavor["name"] for flavor in demo.get("compute", "/flavors")["flavors"]} >= {"tiny", "small", "huge"}
-    assert demo.get("volumev3", "/volumes") == {"volumes": []}
+    made = demo.post("volumev3", "/volumes", {"volume": {"name": "trial", "size": 1}})["volume"]["id"]
+    servers.wait_for(lambda: demo.get("volumev3", f"/volumes/{made}")["volume"]["status"] == "available", "the volume is made")
+    demo.delete("volumev3", f"/volumes/{made}")
+    servers.wait_for(lambda: all(each["id"] != made for each in demo.get("volumev3", "/volumes")["volumes"]), "it is deleted")
     without_signature = requests.get(openstack_lab.ec2_url, timeout=60)
     assert without_signature.status_code == requests.codes.bad_request
     assert "Signature not provided" in without_signature.text

@@ -123,6 +123,7 @@ service_metadata_proxy = true
 metadata_proxy_shared_secret = lab
 [cinder]
 catalog_info = volumev3::publicURL
+$(service_user nova)
 [service_user]
 send_service_user_token = true
 $(service_user nova)
@@ -161,7 +162,7 @@ for number in $(seq 2 $((1 + FAKE_HOSTS))); do
 [DEFAULT]
 host = lab$number
 state_path = /lab/nova-lab$number
-compute_driver = fake.MediumFakeDriver
+compute_driver = fakecompute.FakeComputeDriver
 sync_power_state_interval = -1
 END
 done
@@ -258,3 +259,4 @@ unix_sock_group = "root"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 END
+. inside/volumes_configuration.sh

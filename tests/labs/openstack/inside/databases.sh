@@ -56,6 +56,8 @@ if [ "$new" ]; then
     neutron=$!
     fill_nova >log/sync-nova.log 2>&1 &
     nova=$!
+    module_main cinder.cmd.manage --config-file /lab/etc/cinder.conf db sync >log/sync-cinder.log 2>&1 &
+    cinder=$!
     fill_keystone >log/sync-keystone.log 2>&1 || die "keystone's database"
     say "keystone's database"
 fi
@@ -64,6 +66,7 @@ if [ "$new" ]; then
     wait "$glance" || die "glance's database"
     wait "$neutron" || die "neutron's database"
     wait "$nova" || die "nova's databases"
+    wait "$cinder" || die "cinder's database"
     say "all databases"
     wait_for_port 5000
     python3 inside/seed.py identity || die "users and endpoints"

@@ -21,6 +21,13 @@ background() {
     "$@" >"log/$log.out" 2>&1 &
 }
 
+# Runs the function main of the module $1: Debian's packages of some commands would bring further services.
+module_main() {
+    local module=$1
+    shift
+    python3 -c "import sys; from $module import main; sys.argv[0] = '$module'; main()" "$@"
+}
+
 # Waits until the port $1 of the address $2 is open.
 wait_for_port() {
     for _ in $(seq 1500); do

@@ -15,7 +15,8 @@ API, NET, CAMPUS_NET = os.environ["API"], os.environ["NET"], os.environ["CAMPUS_
 FAKE_HOSTS = int(os.environ["FAKE_HOSTS"])
 EC2 = os.environ["EC2"] == "1"
 PASSWORD = "secret"
-AGENTS = {"neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"}
+AGENTS = {"neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent",
+          "cinder-scheduler", "cinder-volume"}  # fmt: skip
 AGENT_LIMIT_S = 400
 FLAVORS = {"tiny": (128, 1, 1), "small": (512, 1, 2), "medium": (1024, 1, 10), "large": (4096, 4, 20), "huge": (1048576, 64, 20)}
 """Memory in MiB, CPUs, disk in GB. No hypervisor has room for ``huge``."""
@@ -64,9 +65,10 @@ def service_endpoints() -> list[tuple[str, str, str]]:
         ("placement", "placement", ":8778"),
         ("nova", "compute", ":8774/v2.1"),
         ("neutron", "network", ":9696"),
+        ("cinder", "volumev3", ":8776/v3/%(project_id)s"),
     ]
     if EC2:
-        services += [("ec2api", "ec2", ":8788/"), ("cinder", "volumev3", ":8776/v3/%(project_id)s")]
+        services += [("ec2api", "ec2", ":8788/")]
     return [(name, kind, f"http://{API}{url}") for name, kind, url in services]
 
 
@@ -78,6 +80,8 @@ def wait_for_agents() -> None:
         agents, hypervisors = set(), set()
         try:
             agents = {agent.binary for agent in admin.network.agents() if agent.is_alive}
+            volumes = admin.block_storage.get("/os-services").json()["services"]
+            agents |= {each["binary"] for each in volumes if each["state"] == "up"}
             hypervisors = {each.host for each in admin.compute.services() if each.binary == "nova-compute" and each.state == "up"}
         except openstack.exceptions.SDKException as error:
             print(f"not yet: {error}", flush=True)  # noqa: T201 - the log of the start

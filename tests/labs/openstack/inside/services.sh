@@ -9,7 +9,16 @@ OS_NOVA_CONFIG_DIR=/lab/etc wsgi nova-metadata 8775 /usr/bin/nova-metadata-wsgi 
 background neutron neutron-server --config-file etc/neutron.conf --config-file etc/ml2_conf.ini
 background nova-conductor nova-conductor --config-file etc/nova.conf
 background nova-scheduler nova-scheduler --config-file etc/nova.conf
-for port in 9292 8778 8774 8775 9696; do wait_for_port "$port"; done
+cat >etc/cinder-wsgi.py <<'PYTHON'
+import sys
+sys.argv = ["cinder-api", "--config-file", "/lab/etc/cinder.conf"]
+from cinder.wsgi.wsgi import initialize_application
+application = initialize_application()
+PYTHON
+wsgi cinder 8776 /lab/etc/cinder-wsgi.py 2 1
+background cinder-scheduler module_main cinder.cmd.scheduler --config-file /lab/etc/cinder.conf --log-file cinder-scheduler.log
+background cinder-volume module_main cinder.cmd.volume --config-file /lab/etc/cinder.conf --log-file cinder-volume.log
+for port in 9292 8778 8774 8775 9696 8776; do wait_for_port "$port"; done
 for path in 5000/v3 9292/ 8778/ 8774/ 8775/ 9696/; do check_answer "$path"; done
 say "APIs answer"
 
@@ -19,7 +28,15 @@ agent neutron-dhcp-agent dhcp_agent
 agent neutron-l3-agent l3_agent
 agent neutron-metadata-agent metadata_agent
 
-printf '#!/usr/bin/python3\nfrom nova.cmd.compute import main\nmain()\n' >run/nova-compute
+# nova takes drivers from nova.virt only.
+cat >run/nova-compute <<'PYTHON'
+#!/usr/bin/python3
+import sys
+from nova.cmd.compute import main
+import fakecompute
+sys.modules["nova.virt.fakecompute"] = fakecompute
+main()
+PYTHON
 chmod 755 run/nova-compute
 for number in $(seq 1 $((1 + FAKE_HOSTS))); do
     background "nova-compute-lab$number" run/nova-compute --log-file "nova-compute-lab$number.log" \
