@@ -2,8 +2,9 @@
 
 The script is idempotent, and runs early in the first boot (cloud-init's ``bootcmd``, before users are created), again after
 packages were installed, at every later boot, and after every live update. It finds disks by their serial numbers, which are
-their names, or at EC2 the values of tags. It formats a disk only if its first two mebibytes are zero and no signature of a file
-system, partition table or other user is found on it. Its optional argument is a directory to use instead of ``/``, for tests.
+their names, or at EC2 and OpenStack those of tags. It formats a disk only if its first two mebibytes are zero and no signature of
+a file system, partition table or other user is found on it. Its optional argument is a directory to use instead of ``/``, for
+tests.
 """
 
 from collections.abc import Iterable
@@ -42,36 +43,86 @@ fail() {{
   status=1
 }}
 
-device_of() {{
+# A virtio disk shows the first 20 characters of its serial number, and an NVMe disk pads it.
+with_serial() {{
+  short=$(printf %.20s "$1")
   for directory in "$root"/sys/block/*; do
-    if [ "$(cat "$directory/serial" 2>/dev/null)" = "$1" ]; then
+    if [ "$(cat "$directory/serial" 2>/dev/null)" = "$short" ] ||
+      [ "$(cat "$directory/device/serial" 2>/dev/null | tr -d ' ')" = "$1" ]; then
       echo "$root/dev/${{directory##*/}}"
       return
     fi
   done
-  if [ -e "$root/dev/disk/by-id/virtio-$1" ]; then readlink -f "$root/dev/disk/by-id/virtio-$1"; fi
-  if is_at_ec2; then device_at_ec2 "$1"; fi
+  for link in "$root/dev/disk/by-id/virtio-$short" "$root/dev/disk/by-id/"scsi-*"_$1"; do
+    if [ -e "$link" ]; then
+      readlink -f "$link"
+      return
+    fi
+  done
+}}
+
+device_of() {{
+  device=$(with_serial "$1")
+  if [ -z "$device" ]; then
+    serial=$(chosen_serial "$1")
+    if [ -n "$serial" ]; then device=$(with_serial "$serial"); fi
+  fi
+  if [ -n "$device" ]; then echo "$device"; fi
 }}
 
 is_at_ec2() {{
   grep -qs 'Amazon EC2' "$root/sys/class/dmi/id/sys_vendor"
 }}
 
-# EC2 chooses the serial numbers. A tag of the machine has that of a disk; it is kept for early boots, when there is no network.
-device_at_ec2() {{
-  serial=$(metadata "tags/instance/{SERIAL_TAG}$1")
-  if [ -n "$serial" ]; then
-    mkdir -p "$state" && echo "$serial" >"$state/serial-$1"
+# Clouds choose the serial numbers. Their metadata have that of a disk; it is kept for early boots, when there is no network.
+chosen_serial() {{
+  first=
+  if is_at_ec2; then
+    found=$(metadata "tags/instance/{SERIAL_TAG}$1")
   else
-    serial=$(cat "$state/serial-$1" 2>/dev/null)
+    first=$(config_drive) || return 0
+    now=$(openstack_metadata)
+    found=$(printf %s "$now" | tagged "$1")
+    if [ -n "$now" ]; then first=; fi
   fi
-  if [ -z "$serial" ]; then return; fi
-  for directory in "$root"/sys/block/*; do
-    if [ "$(cat "$directory/device/serial" 2>/dev/null | tr -d ' ')" = "$serial" ]; then
-      echo "$root/dev/${{directory##*/}}"
+  if [ -n "$found" ]; then
+    mkdir -p "$state" && echo "$found" >"$state/serial-$1"
+  elif [ -e "$state/serial-$1" ]; then
+    found=$(cat "$state/serial-$1")
+  else
+    found=$(printf %s "$first" | tagged "$1")
+  fi
+  echo "$found"
+}}
+
+# The serial number of the device with the tag $1 in OpenStack's metadata.
+tagged() {{
+  tr '{{}}' '\\n\\n' | grep "\\"tags\\": *\\[[^]]*\\"$1\\"" | sed -n 's/.*"serial": *"\\([^"]*\\)".*/\\1/p' | head -n 1
+}}
+
+# The metadata of OpenStack as of the creation of the machine; fails if there is no config drive.
+config_drive() {{
+  for drive in "$root/dev/disk/by-label/config-2" "$root"/dev/sr[0-9]; do
+    [ -e "$drive" ] && mkdir -p "$state/drive" && mount -o ro "$drive" "$state/drive" 2>/dev/null || continue
+    text=$(cat "$state/drive/openstack/latest/meta_data.json" 2>/dev/null)
+    umount "$state/drive"
+    rmdir "$state/drive" 2>/dev/null
+    if [ -n "$text" ]; then
+      printf %s "$text"
       return
     fi
   done
+  return 1
+}}
+
+# The present metadata of OpenStack; empty: no answer.
+openstack_metadata() {{
+  at=http://169.254.169.254/openstack/latest/meta_data.json
+  if command -v curl >/dev/null; then
+    curl -s -f -m 2 $at 2>/dev/null
+  else
+    python3 -c "import urllib.request as r; print(r.urlopen('$at', timeout=2).read().decode())" 2>/dev/null
+  fi
 }}
 
 # EC2 attaches disks only when the machine runs.
@@ -84,7 +135,7 @@ awaited_device_of() {{
   echo "$device"
 }}
 
-# A value of the metadata service; empty: it has none, or does not answer.
+# A value of EC2's metadata service; empty: it has none, or does not answer.
 metadata() {{
   at=http://169.254.169.254/latest
   if command -v curl >/dev/null; then
@@ -170,6 +221,7 @@ set_up() {{
     fail "there is no disk with the serial number $name"
     return
   fi
+  mkdir -p "$root/dev/disk/by-id" && ln -sfn "$device" "$root/dev/disk/by-id/pragmaspec-$name"
   at=$(mount_point_of "$device")
   found=$(type_of "$device")
   if [ -z "$at" ] && [ "$type" != none ] && [ -z "$found" ]; then

@@ -232,3 +232,50 @@ def test_a_disk_that_ec2_attaches_late_is_awaited(guest_at_ec2: Guest) -> None:
 def test_a_disk_without_a_tag_is_missing_at_ec2(guest_at_ec2: Guest) -> None:
     plug_nvme(guest_at_ec2, "vol0def", "nvme1n1")
     assert "no disk with the serial number data" in guest_at_ec2.run("data ext4 /data", status=1)
+
+
+METADATA = (
+    '{"hostname": "n", "devices": [{"type": "disk", "serial": "%s", "bus": "pci", "tags": ["%s"]}, {"type": "nic", "tags": []}]}'
+)
+SERIAL = "6188416d-ca50-4276-855d-00cf78432bc0"
+
+
+def drive(guest: Guest, tag: str, serial: str = SERIAL) -> None:
+    """Give the guest a config drive of OpenStack; what is mounted there are its files."""
+    (guest.root / "dev" / "sr0").touch()
+    latest = guest.root / "var/lib/pragmaspec/drive/openstack/latest"
+    latest.mkdir(parents=True, exist_ok=True)
+    (latest / "meta_data.json").write_text(METADATA % (serial, tag))
+
+
+def service(guest: Guest, text: str) -> None:
+    """Let curl return ``text``, as the metadata service does."""
+    (guest.root / "answer").write_text(text)
+    (guest.root / "programs" / "curl").write_text('#!/bin/sh\ncat "$ROOT/answer"\n')
+    (guest.root / "programs" / "curl").chmod(0o755)
+
+
+def test_a_disk_is_found_by_its_tag_where_the_cloud_chooses_serial_numbers(guest: Guest) -> None:
+    guest.plug(SERIAL[:20])
+    drive(guest, "data")
+    guest.run("data ext4 /data")
+    assert guest.mounts() == ["/data"]
+    assert (guest.root / "dev/disk/by-id/pragmaspec-data").resolve() == guest.root / "dev" / "vdc"
+
+
+def test_a_disk_that_was_attached_later_is_found_by_the_metadata_service(guest: Guest) -> None:
+    guest.plug(SERIAL[:20])
+    drive(guest, "other", serial="0" * 36)
+    service(guest, "unknown host")
+    assert "no disk with the serial number data" in guest.run("data ext4 /data", status=1)
+    drive(guest, "other", serial="0" * 36)
+    service(guest, METADATA % (SERIAL, "data"))
+    guest.run("data ext4 /data")
+    assert guest.mounts() == ["/data"]
+    guest.plug("11111111-ca50-4276-8")
+    drive(guest, "data")
+    service(guest, METADATA % ("11111111-ca50-4276-855d-00cf78432bc0", "data"))
+    guest.run("data ext4 /data")
+    service(guest, "")
+    guest.run("data ext4 /data")
+    assert (guest.root / "var/lib/pragmaspec/serial-data").read_text() == "11111111-ca50-4276-855d-00cf78432bc0\n"
