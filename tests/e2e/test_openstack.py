@@ -30,7 +30,12 @@ clusters:
     site: lab
     image: tiny
     readiness: ssh
-    frontend: {{cpus: 1, memory: 128 MiB}}
+    frontend:
+      cpus: 1
+      memory: 128 MiB
+      disks:
+        scratch: {{size: {size}, format: none}}
+        data: {{size: {size}, format: none, keep: true}}
     computes: {{count: {computes}, cpus: 1, memory: 128 MiB}}
 """
 
@@ -45,8 +50,14 @@ class CloudWorkspace(Workspace):
     def environment(self) -> dict[str, str]:
         return {**super().environment, "OS_CLIENT_CONFIG_FILE": str(self.lab.clouds_file)}
 
-    def write(self, computes: int) -> None:
-        (self.directory / "cluster.yaml").write_text(SPEC.format(image=self.disk, computes=computes), encoding="utf-8")
+    def write(self, computes: int, size: str = "1 GiB") -> None:
+        text = SPEC.format(image=self.disk, computes=computes, size=size)
+        (self.directory / "cluster.yaml").write_text(text, encoding="utf-8")
+
+    def on_frontend(self, script: str) -> str:
+        """Return the output of ``script``, in which ``$disks`` begins the paths of further disks."""
+        command = f"disks=/dev/disk/by-id/pragmaspec-; {script}"
+        return self.run("ssh", "trial-frontend", "--", command, limit_s=LIMIT_S).out.strip()
 
     def apply(self, *options: str) -> str:
         return self.run("apply", "cluster.yaml", "--auto-approve", *options, limit_s=LIMIT_S).out
@@ -94,6 +105,18 @@ def test_guests_know_their_cluster(cluster: CloudWorkspace) -> None:
     assert f"{cluster.addresses()['trial-frontend']}\ttrial-frontend.public" in hosts
 
 
+def test_disks_have_their_names_and_grow_while_the_node_runs(cluster: CloudWorkspace) -> None:
+    size = 'for name in scratch data; do device=$(readlink -f "$disks$name"); cat "/sys/block/${device##*/}/size"; done'
+    gib = 2**30 // 512
+    assert cluster.on_frontend(size).split() == [str(gib)] * 2
+    started = cluster.on_frontend('for name in scratch data; do echo kept | dd of="$disks$name"; done; sync; date -r /proc/1')
+    cluster.write(2, "2 GiB")
+    cluster.apply()
+    assert cluster.on_frontend(size).split() == [str(2 * gib)] * 2
+    assert cluster.on_frontend("date -r /proc/1") == started.splitlines()[-1], "the node kept running"
+    assert cluster.drift().startswith("No changes")
+
+
 def test_computes_reach_the_outside_through_the_router(cluster: CloudWorkspace) -> None:
     outside = str(cluster.lab.public[254])
     with answering(outside) as (port, peers):
@@ -103,10 +126,10 @@ def test_computes_reach_the_outside_through_the_router(cluster: CloudWorkspace) 
 
 
 def test_a_cluster_grows_and_shrinks(cluster: CloudWorkspace, cloud: Connection) -> None:
-    cluster.write(3)
+    cluster.write(3, "2 GiB")
     cluster.apply()
     assert cluster.run("ssh", "trial-compute-0", "--", "ssh", "trial-compute-2", "hostname").out.strip() == "trial-compute-2"
-    cluster.write(1)
+    cluster.write(1, "2 GiB")
     cluster.apply("--allow", "data-loss")
     assert servers(cloud) == {"trial-frontend", "trial-compute-0"}
     assert "compute-1" not in cluster.run("ssh", "trial-frontend", "--", "cat", "/etc/hosts").out
@@ -181,3 +204,17 @@ def test_clean_leaves_nothing(cluster: CloudWorkspace, cloud: Connection) -> Non
     found = (*cloud.network.networks(), *cloud.network.routers(), *cloud.network.security_groups(), *cloud.network.ips())
     assert [each.description for each in found if "/trial/allocation" in (each.description or "")] == []
     assert [image.name for image in cloud.image.images(tag="pragmaspec") if image.name == "tiny"] == []
+    assert volumes(cloud) == {"trial-frontend-data"}, "only the kept volume"
+
+
+def volumes(cloud: Connection) -> set[str]:
+    return {volume.name for volume in cloud.block_storage.volumes() if volume.name.startswith("trial-")}
+
+
+def test_the_next_cluster_finds_the_kept_volume(cluster: CloudWorkspace, cloud: Connection) -> None:
+    cluster.write(0, "2 GiB")
+    cluster.apply()
+    assert cluster.on_frontend('head -c 4 "${disks}data"; head -c 4 "${disks}scratch" | tr -d "\\000"') == "kept"
+    options = ("--shutdown", "--volumes", "--allow", "data-loss", "--auto-approve")
+    cluster.run("clean", "trial", *options, limit_s=LIMIT_S)
+    assert volumes(cloud) == set()

@@ -7,6 +7,10 @@ import msgspec
 
 _MESSAGE_MAX = 600
 _QUOTA_STATUSES = frozenset({403, 409, 413})
+_QUOTA = re.compile(
+    r"quota exceeded|exceeded for quota|exceeds allowed \S+ quota|larger than maximum allowed limit", re.IGNORECASE
+)
+"""In messages of Nova, and of Cinder."""
 _SECRET = re.compile(r"[A-Za-z0-9+/_=-]{64,}")
 """Nova quotes user-data, which has private keys, in its refusal."""
 _TAG = re.compile(r"<[^>]*>")
@@ -28,7 +32,7 @@ class CallError(Exception):
     @property
     def is_quota(self) -> bool:
         """True if a quota is exceeded."""
-        return self.kind == "OverQuota" or (self.status in _QUOTA_STATUSES and "quota exceeded" in self.message.lower())
+        return self.kind == "OverQuota" or (self.status in _QUOTA_STATUSES and _QUOTA.search(self.message) is not None)
 
 
 def call_error(status: int, content: bytes, call: str) -> CallError:

@@ -28,7 +28,7 @@ Connected = TypeVar("Connected")
 
 COMPUTE_MICROVERSION = "2.52"
 """Of the release Pike (2017): tags when a server is created, and flavors within servers."""
-_MAJOR = {"compute": "2.1", "network": "2", "image": "2"}
+_MAJOR = {"compute": "2.1", "network": "2", "image": "2", "block-storage": "3"}
 
 SIGN_IN_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
@@ -82,6 +82,14 @@ class Client:
         self._connected()
         auth = self._region.config.get("auth", {}) if self._region else {}
         return str(auth.get("project_name") or "")
+
+    def has(self, service: Service) -> bool:
+        """True if the cloud's catalogue has ``service``."""
+        try:
+            self._adapter(service)
+        except keystone.EndpointNotFound:
+            return False
+        return True
 
     def list(self, listing: Listing[Kind], **filters: str | int) -> tuple[Kind, ...]:
         """Return all objects of ``listing`` that fit the service's ``filters``, page by page."""

@@ -87,3 +87,8 @@ class Cloud:
     def external_networks(self) -> tuple[NeutronNetwork, ...]:
         """The networks of floating addresses."""
         return self.client.list(NETWORKS, **{"router:external": "true"})
+
+    @cached_property
+    def has_volumes(self) -> bool:
+        """True if the cloud has block storage."""
+        return self.client.has("block-storage")

@@ -31,6 +31,8 @@ from pragmaspec.providers.openstack.objects import (
 )
 from pragmaspec.providers.openstack.security import missing_rules
 from pragmaspec.providers.openstack.servers.lifecycle import GONE
+from pragmaspec.providers.openstack.servers.power import RUNNING
+from pragmaspec.providers.openstack.storage.offer import VolumeOffer, take_volume_offer
 from pragmaspec.site import Flavor, QuotaKind
 from pragmaspec.text import did_you_mean, joined
 
@@ -39,7 +41,6 @@ _NAMED = 5
 _FIRST_RULES = 2
 """Neutron gives every group two rules, for traffic to the outside."""
 _DHCP = "network:dhcp"
-_RUNNING = frozenset({"ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "RESIZE", "VERIFY_RESIZE", "MIGRATING", "RESCUE"})
 _NETWORK_QUOTAS: Mapping[str, QuotaKind] = {
     "floatingip": "addresses",
     "network": "networks",
@@ -61,6 +62,7 @@ class _Answers(NamedTuple):
     """Networks with public addresses."""
     quotas: Mapping[str, NetworkQuota]
     dhcp_ports: int
+    storage: VolumeOffer
 
 
 def take_inventory(cloud: Cloud) -> Inventory:
@@ -76,7 +78,7 @@ def take_inventory(cloud: Cloud) -> Inventory:
         disk_free_bytes=0,
         cpus_per_node=max((flavor.vcpus for flavor in answers.flavors), default=_CPUS_MAX),
         reports_capacity=False,
-        holdings=tuple(_holding(server) for server in answers.servers),
+        holdings=(*(_holding(server) for server in answers.servers), *answers.storage.holdings()),
         public=_public_pool(cloud),
         addresses=tuple(_use(each.floating_ip_address, each.description, holder(each)) for each in answers.parts.addresses),
         cidrs=tuple(_use(each.cidr, each.description, f"subnet {each.id}") for each in answers.parts.subnets),
@@ -84,7 +86,9 @@ def take_inventory(cloud: Cloud) -> Inventory:
         networks=tuple(network.name for network in answers.public),
         devices=(),
         flavors=tuple(_flavor(each) for each in answers.flavors),
-        quotas=tuple(_quotas(cloud, answers)),
+        quotas=(*_quotas(cloud, answers), *answers.storage.as_quotas(cloud.settings.volume_type)),
+        volumes=tuple(answers.storage.kept()),
+        disks=answers.storage.disks(),
     )
 
 
@@ -126,7 +130,8 @@ def _refuse_missing_import(cloud: Cloud) -> None:
 
 def _answers(cloud: Cloud) -> _Answers:
     client, project = cloud.client, cloud.project
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(9) as pool:
+        storage = pool.submit(take_volume_offer, cloud)
         flavors = pool.submit(cloud.flavors)
         servers = pool.submit(client.list, SERVERS)
         parts = pool.submit(list_parts, cloud)
@@ -145,6 +150,7 @@ def _answers(cloud: Cloud) -> _Answers:
         public=public,
         quotas=quotas.result(),
         dhcp_ports=len(dhcp.result()),
+        storage=storage.result(),
     )
 
 
@@ -196,7 +202,7 @@ def _users(servers: Sequence[Server], amount: Callable[[Server], int]) -> list[Q
 
 def _holding(server: Server) -> CapacityUse:
     mark = mark_from_metadata(server.metadata)
-    running = server.status in _RUNNING
+    running = server.status in RUNNING
     return CapacityUse.by(
         mark,
         f"server {server.name}",

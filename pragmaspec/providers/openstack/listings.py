@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from pragmaspec.providers.openstack.objects import (
+    CinderVolume,
     FloatingIp,
     GlanceImage,
     NeutronNetwork,
@@ -17,9 +18,10 @@ from pragmaspec.providers.openstack.objects import (
     Server,
     ServerGroup,
     Subnet,
+    VolumeType,
 )
 
-Service = Literal["compute", "network", "image"]
+Service = Literal["compute", "network", "image", "block-storage"]
 Kind = TypeVar("Kind")
 
 
@@ -48,3 +50,5 @@ PORTS = Listing("network", "/ports", "ports", Port)
 SECURITY_GROUPS = Listing("network", "/security-groups", "security_groups", SecurityGroup)
 FLOATING_IPS = Listing("network", "/floatingips", "floatingips", FloatingIp)
 IMAGES = Listing("image", "/images", "images", GlanceImage)
+VOLUMES = Listing("block-storage", "/volumes/detail", "volumes", CinderVolume)
+VOLUME_TYPES = Listing("block-storage", "/types", "volume_types", VolumeType)

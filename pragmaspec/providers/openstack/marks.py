@@ -1,4 +1,4 @@
-"""Marks of objects at OpenStack: tags and metadata of servers, tags of images, descriptions of everything else.
+"""Marks of objects at OpenStack: tags and metadata of servers, metadata of volumes, tags of images, descriptions of all else.
 
 The call that creates an object sets its mark. Neutron sets no tags when it creates something, so the description of its objects
 is their mark, and the name of a port is the tag of its node. Tags of servers may contain neither ``/`` nor ``,`` and have at most
@@ -15,6 +15,7 @@ from pragmaspec.resources import Mark
 
 _WORD = "pragmaspec"
 _NONE = "-"
+_DISK = f"{_WORD}-disk"
 _FIELDS = 4
 """Number of fields of a description before the optional part."""
 
@@ -51,7 +52,7 @@ def machine_tags(mark: Mark) -> list[str]:
 
 
 def metadata_of(mark: Mark) -> dict[str, str]:
-    """Return the metadata of a server."""
+    """Return the metadata of a server, or of a volume that outlives its node."""
     return {
         f"{_WORD}-lineage": mark.lineage,
         f"{_WORD}-address": mark.address,
@@ -60,8 +61,18 @@ def metadata_of(mark: Mark) -> dict[str, str]:
     }
 
 
+def disk_metadata(mark: Mark, disk: str) -> dict[str, str]:
+    """Return the metadata of a volume that is a disk of the node of ``mark``, and removed with it."""
+    return {**metadata_of(mark), _DISK: disk}
+
+
+def disk_from_metadata(metadata: Mapping[str, str]) -> str:
+    """Return the name of the disk that a volume is; empty: it outlives its node."""
+    return metadata.get(_DISK, "")
+
+
 def mark_from_metadata(metadata: Mapping[str, str]) -> Mark | None:
-    """Return the mark in the metadata of a server, or None."""
+    """Return the mark in the metadata of a server or a volume, or None."""
     lineage, address = metadata.get(f"{_WORD}-lineage"), metadata.get(f"{_WORD}-address")
     generation = metadata.get(f"{_WORD}-generation", "")
     if not lineage or not address or not generation.isascii() or not generation.isdigit():

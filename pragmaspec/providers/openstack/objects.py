@@ -82,6 +82,7 @@ class Server(Answer, frozen=True):
     fault: ServerFault | None = None
     task_state: str | None = msgspec.field(default=None, name="OS-EXT-STS:task_state")
     launched_at: str | None = msgspec.field(default=None, name="OS-SRV-USG:launched_at")
+    volumes: tuple[Identified, ...] = msgspec.field(default=(), name="os-extended-volumes:volumes_attached")
     zone: str = msgspec.field(default="", name="OS-EXT-AZ:availability_zone")
 
 
@@ -271,6 +272,46 @@ class GlanceImage(Answer, frozen=True):
 
 class ServerGroup(Answer, frozen=True):
     """A server group of Nova."""
+
+    id: str
+    name: str
+
+
+class VolumeAttachment(Answer, frozen=True):
+    """A server that has a volume."""
+
+    server_id: str | None = None
+    """None: a host has it."""
+
+
+class CinderVolume(Answer, frozen=True):
+    """A volume of Cinder."""
+
+    id: str
+    status: str
+    size: int
+    """In GiB."""
+    name: str | None = None
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
+    attachments: tuple[VolumeAttachment, ...] = ()
+    created_at: str = ""
+
+    @property
+    def servers(self) -> frozenset[str]:
+        """The ids of the servers that have it."""
+        return frozenset(each.server_id for each in self.attachments if each.server_id)
+
+
+class VolumeQuota(Answer, frozen=True):
+    """A quota of Cinder; ``limit`` -1 means unlimited."""
+
+    limit: int
+    in_use: int = 0
+    reserved: int = 0
+
+
+class VolumeType(Answer, frozen=True):
+    """A volume type of Cinder."""
 
     id: str
     name: str

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
 from pragmaspec.planning.observed import (
     Difference,
@@ -15,13 +14,14 @@ from pragmaspec.planning.observed import (
 )
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.images import is_complete, list_images
-from pragmaspec.providers.openstack.listings import PORTS, SERVERS
+from pragmaspec.providers.openstack.listings import PORTS, SERVERS, VOLUMES
 from pragmaspec.providers.openstack.marks import label_from_description, mark_from_metadata, stack_tag
 from pragmaspec.providers.openstack.network_parts import Parts, list_parts, oldest_by_part
 from pragmaspec.providers.openstack.objects import GlanceImage, Port, Server
 from pragmaspec.providers.openstack.ports import network_of
 from pragmaspec.providers.openstack.security import missing_rules, rule_text
 from pragmaspec.providers.openstack.servers.lifecycle import GONE
+from pragmaspec.providers.openstack.storage.observed import ObservedStorage, seconds
 from pragmaspec.resources import Allocation, Mark, Node
 from pragmaspec.state_model import State
 from pragmaspec.text import joined
@@ -42,16 +42,19 @@ def observe(cloud: Cloud, lineage: str, recorded: State | None) -> Observations:
     """Return all objects with marks of ``lineage``. Raises CallError rather than return a partial listing."""
     client, tag = cloud.client, stack_tag(lineage)
     project = cloud.project
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
+        volumes = pool.submit(lambda: client.list(VOLUMES) if cloud.has_volumes else ())
         servers = pool.submit(client.list, SERVERS, tags=tag)
         ports = pool.submit(client.list, PORTS, project_id=project)
         images = pool.submit(list_images, client, tag)
         parts = pool.submit(list_parts, cloud)
+    disks = ObservedStorage(volumes.result(), lineage)
     comparison = _Comparison(parts.result(), ports.result(), recorded)
     return Observations(
         site=cloud.site.name,
         identity=cloud.identity(),
-        nodes=tuple(_nodes(cloud, servers.result(), lineage, comparison)),
+        nodes=(*_nodes(cloud, servers.result(), comparison, disks), *disks.remains(servers.result())),
+        volumes=disks.volumes(),
         allocations=tuple(_allocations(cloud, parts.result(), lineage)),
         images=tuple(sorted({image.digest for image in _whole(images.result())})),
         image_parts=tuple(_image_parts(images.result())),
@@ -66,10 +69,12 @@ def power_of(server: Server) -> tuple[MachineStatus, str]:
     return _STATUSES.get(server.status, ("running", ""))
 
 
-def _nodes(cloud: Cloud, servers: tuple[Server, ...], lineage: str, comparison: "_Comparison") -> Iterator[ObservedNode]:
+def _nodes(
+    cloud: Cloud, servers: tuple[Server, ...], comparison: "_Comparison", disks: ObservedStorage
+) -> Iterator[ObservedNode]:
     for server in sorted(servers, key=lambda server: (server.created, server.id)):
         mark = mark_from_metadata(server.metadata)
-        if mark is None or mark.lineage != lineage or server.status in GONE or server.task_state == "deleting":
+        if mark is None or mark.lineage != disks.lineage or server.status in GONE or server.task_state == "deleting":
             continue
         status, why = power_of(server)
         yield ObservedNode(
@@ -80,11 +85,13 @@ def _nodes(cloud: Cloud, servers: tuple[Server, ...], lineage: str, comparison: 
             memory_mib=server.flavor.ram,
             why=why,
             saved=server.status == "SUSPENDED",
-            differences=tuple(comparison.differences(server, mark)),
+            differences=(*comparison.differences(server, mark), *disks.differences(server, mark)),
             op=mark.op,
             id=server.id,
-            made=_seconds(server.created),
+            made=seconds(server.created),
             flavor=server.flavor.original_name,
+            disks=disks.of(mark),
+            volumes=disks.attached(server),
             interfaces=comparison.interfaces(server) if cloud.settings.network else (),
         )
 
@@ -180,7 +187,3 @@ def _image_parts(images: tuple[GlanceImage, ...]) -> Iterator[ObservedImage]:
     for digest in sorted({image.digest for image in images if image.digest}):
         parts = tuple(sorted((image.part, image.size) for image in images if image.digest == digest))
         yield ObservedImage(digest=digest, whole=digest in whole, parts=parts)
-
-
-def _seconds(created: str) -> float:
-    return datetime.fromisoformat(created).astimezone(UTC).timestamp() if created else 0.0

@@ -48,6 +48,16 @@ class OpenStackSiteModel(SecuredSiteOptions):
         description="Availability zones, over which the nodes of each role are spread by index. Default: the cloud chooses.",
         examples=[["az1", "az2"]],
     )
+    volume_type: Annotated[str | None, text(_NAME, "write the name of a volume type")] = Field(
+        default=None,
+        description="Type of the volumes that are made for disks. Default: that of the cloud.",
+        examples=["ssd"],
+    )
+    volume_zone: Annotated[str | None, text(_NAME, "write the name of an availability zone")] = Field(
+        default=None,
+        description="Availability zone of the volumes that are made for disks. Default: the cloud chooses.",
+        examples=["nova"],
+    )
     parallel: Annotated[int, integer(1, 64)] = Field(
         default=16, description="Maximum number of concurrent calls to the site.", examples=[8]
     )

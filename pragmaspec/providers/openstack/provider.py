@@ -15,6 +15,7 @@ from pragmaspec.providers.base import (
     Provider,
     SiteImages,
     StageRequest,
+    VolumeStorage,
 )
 from pragmaspec.providers.openstack.allocate import allocate
 from pragmaspec.providers.openstack.cloud import Cloud
@@ -27,7 +28,10 @@ from pragmaspec.providers.openstack.release import clean_allocation, machines_on
 from pragmaspec.providers.openstack.servers.console import console_log, diagnostics, refuse_console
 from pragmaspec.providers.openstack.servers.lifecycle import Servers
 from pragmaspec.providers.openstack.site_images import find_site_image, require_site_image, resolve_site_image
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.providers.openstack.storage.kept_volumes import KeptVolumes
+from pragmaspec.providers.openstack.storage.server_disks import ServerDisks
+from pragmaspec.providers.openstack.storage.volumes import Volumes
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import ExternalSite, IdentityKind
 from pragmaspec.state_model import State
 from pragmaspec.typing import override
@@ -36,17 +40,27 @@ WINDOW_S = 60.0
 """Requests in queues of the cloud take effect within this time. Servers are listed as soon as their request is taken."""
 
 
-class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, ImageListing, SiteImages):
+class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, ImageListing, SiteImages, VolumeStorage):
     """Connects on first use."""
 
     def __init__(self, site: ExternalSite) -> None:
         self._cloud = Cloud(site)
-        self._servers = Servers(self._cloud, site.delivery.user_data_limit or 0)
+        volumes = Volumes(self._cloud)
+        self._kept_volumes = KeptVolumes(self._cloud, volumes)
+        self._disks = ServerDisks(self._cloud, volumes, self._kept_volumes)
+        self._servers = Servers(self._cloud, site.delivery.user_data_limit or 0, self._disks)
 
     @property
     @override
     def abilities(self) -> Abilities:
-        return Abilities(duplicate_removal=self, network_use=self, boot_check=self, image_listing=self, site_images=self)
+        return Abilities(
+            duplicate_removal=self,
+            network_use=self,
+            boot_check=self,
+            image_listing=self,
+            site_images=self,
+            volume_storage=self,
+        )
 
     @property
     @override
@@ -78,6 +92,16 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
         self._servers.forget_networks()
         with self._translated(f"allocate {wanted.cluster}"):
             return allocate(self._cloud, wanted, mark)
+
+    @override
+    def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
+        with self._translated(f"create or grow volume {volume.name}"):
+            return self._kept_volumes.allocate(volume, mark)
+
+    @override
+    def grow_disks(self, node: Node, mark: Mark) -> None:
+        with self._translated(f"grow the disks of {node.name}"):
+            self._disks.grow(node, mark)
 
     @override
     def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
@@ -133,6 +157,8 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
                 release_image(self._cloud, resource, mark.lineage)
             elif isinstance(resource, Allocation):
                 self._clean_allocation(mark)
+            else:
+                self._kept_volumes.remove(mark)
 
     @override
     def remove_duplicate(self, site_id: str, mark: Mark) -> None:
@@ -141,6 +167,8 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
                 release_digest(self._cloud, site_id, mark.lineage)
             elif mark.address.endswith("/allocation"):
                 self._clean_allocation(mark)
+            elif mark.address.split("/")[1:-1] == ["volume"]:
+                self._kept_volumes.remove(mark)
             else:
                 self._servers.remove_one(site_id, mark)
 

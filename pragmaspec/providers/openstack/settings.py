@@ -23,6 +23,10 @@ class OpenStackSettings(Frozen, frozen=True):
     """Name of a shared network whose addresses are public; empty: public addresses are floating ones."""
     zones: tuple[str, ...] = ()
     """Availability zones over which nodes are spread by their index; none: the scheduler chooses."""
+    volume_type: str = ""
+    """Type of new volumes; empty: the cloud's default."""
+    volume_zone: str = ""
+    """Availability zone of new volumes; empty: the cloud chooses."""
     anti_affinity: AntiAffinity = "none"
     fetch: Fetch = "upload"
     ssh_from: tuple[str, ...] = EVERYWHERE

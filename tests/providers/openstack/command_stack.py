@@ -19,7 +19,7 @@ clusters:
     site: lab
     image: small
     readiness: none
-    frontend: {{flavor: tiny}}
+    frontend: {{flavor: tiny, disks: {{scratch: {{size: 1 GiB, mount: /scratch}}}}}}
     computes: {{count: {computes}, flavor: tiny}}
 """
 
@@ -86,6 +86,7 @@ class CommandStack:
             "router hello",
             "image small active",
         ]
+        lines += ["volume hello-frontend-scratch of 1 GiB at hello-frontend"]
         lines += ["floating address of 10.0.0.4", "port 10.0.0.1 of network:router_interface"]
         lines += [f"server hello-{name} ACTIVE tiny" for name in nodes]
         return sorted([*lines, *(f"port {address} of server hello-{name}" for name, address in nodes.items())])

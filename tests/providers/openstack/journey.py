@@ -11,18 +11,19 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.plugins import BUILT_IN
-from pragmaspec.providers.base import BootRequest, Provider, StageRequest
+from pragmaspec.providers.base import BootRequest, Provider, StageRequest, VolumeStorage
+from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.providers.openstack.marks import machine_tags, metadata_of
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.resources import Allocation, Mark, Network, Nic, Node, PublicGrant, Resource
+from pragmaspec.resources import Allocation, Disk, Mark, Network, Nic, Node, PublicGrant, Resource, Volume
 from pragmaspec.site import ExternalSite
 from pragmaspec.testing.subject import small_image
 from tests.providers.openstack.project_listing import ProjectListing
 
-STATES = ("nothing", "allocated", "staged", "running")
+STATES = ("nothing", "allocated", "staged", "stored", "running")
 """And ``off`` beside ``running``."""
-_FORTH = ("allocate", "stage", "boot")
-_BACK = ("", "clean allocation", "clean image", "clean node")
+_FORTH = ("allocate", "stage", "allocate volume", "boot")
+_BACK = ("", "clean allocation", "clean image", "clean volume", "clean node")
 FLAVORS = ("tiny", "small", "medium", "large")
 CANARY = "a-password-in-user-data"
 _DESCRIPTION = BUILT_IN["openstack"]
@@ -57,6 +58,7 @@ class Journey:
         self.state = "nothing"
         self.lineage = str(uuid4())
         self._flavor = 0
+        self._gib = {"volume": 1, "disks": 1}
         self._duplicate = ""
         self._directory = directory
         self._renew()
@@ -68,14 +70,18 @@ class Journey:
             Verb("inventory", "nothing", "nothing", lambda provider: provider.inventory()),
             Verb("allocate", "nothing", "allocated", self._allocate),
             Verb("stage", "allocated", "staged", self._stage),
-            Verb("boot", "staged", "running", self._boot),
+            Verb("allocate volume", "staged", "stored", self._allocate_volume),
+            Verb("boot", "stored", "running", self._boot),
             Verb("boot again", "running", "running", self._boot),
             Verb("observe", "running", "running", lambda provider: provider.observe(self.lineage)),
+            Verb("grow volume", "running", "running", self._allocate_volume),
+            Verb("grow disks", "running", "running", self._grow_disks),
             Verb("shutdown", "running", "off", lambda provider: provider.shutdown(self.node, self.mark(self.node), 0)),
-            Verb("start", "off", "running", self._boot),
+            Verb("start with disks", "off", "running", self._boot),
             Verb("remove_duplicate", "running", "running", self._remove_duplicate),
             Verb("resize", "running", "running", self._boot),
-            Verb("clean node", "running", "staged", lambda provider: provider.clean(self.node, self.mark(self.node))),
+            Verb("clean node", "running", "stored", lambda provider: provider.clean(self.node, self.mark(self.node))),
+            Verb("clean volume", "stored", "staged", lambda provider: provider.clean(self.volume, self.mark(self.volume))),
             Verb("clean image", "staged", "allocated", lambda provider: provider.clean(self.image, self.mark(self.image))),
             Verb("clean allocation", "allocated", "nothing", self._clean_allocation),
         )
@@ -87,12 +93,16 @@ class Journey:
         self.reach(verb.start)
         if verb.name == "resize":
             if self._flavor + 1 == len(FLAVORS):
-                self.reach("staged")
+                self.reach("stored")
                 self._flavor = 0
                 self.reach("running")
             self._flavor += 1
         if verb.name == "remove_duplicate":
             self._duplicate = self._add_duplicate()
+        if verb.name.startswith("grow"):
+            self._gib[verb.name.removeprefix("grow ")] += 1
+        if verb.name == "start with disks":
+            self.listing.detach_volumes(self.node.name)
 
     def reach(self, state: str) -> None:
         """Go to ``state`` without faults, by the shortest way."""
@@ -100,7 +110,7 @@ class Journey:
         by_name = {verb.name: verb for verb in self.verbs()}
         while self.state != state:
             if self.state == "off":
-                step = by_name["start" if state == "running" else "clean node"]
+                step = by_name["start with disks" if state == "running" else "clean node"]
             elif state == "off" and self.state == "running":
                 step = by_name["shutdown"]
             else:
@@ -125,7 +135,11 @@ class Journey:
             lines += [f"floating address of {'10.60.0.4' if state in ('running', 'off') else 'nothing'}"]
         if state not in ("nothing", "allocated"):
             lines += ["image small active"]
+        if state in ("stored", "running", "off"):
+            held = self.node.name if state != "stored" else "nothing"
+            lines += [f"volume home-{cluster} of {self._gib['volume']} GiB at {held}"]
         if state in ("running", "off"):
+            lines += [f"volume {self.node.name}-scratch of {self._gib['disks']} GiB at {self.node.name}"]
             status = "ACTIVE" if state == "running" else "SHUTOFF"
             lines += [f"server {self.node.name} {status} {FLAVORS[self._flavor]}", f"port 10.60.0.4 of server {self.node.name}"]
         return sorted(lines)
@@ -137,8 +151,18 @@ class Journey:
 
     @property
     def node(self) -> Node:
-        """The frontend, of the present flavor."""
-        return replace(self._node, flavor=FLAVORS[self._flavor])
+        """The frontend, of the present flavor, with a disk of its own and a kept volume."""
+        disks = (
+            Disk(name="home", size_bytes=self._gib["volume"] * GIB, volume=self.volume.name),
+            Disk(name="scratch", size_bytes=self._gib["disks"] * GIB),
+        )
+        return replace(self._node, flavor=FLAVORS[self._flavor], disks=disks)
+
+    @property
+    def volume(self) -> Volume:
+        """The kept volume."""
+        name, size_bytes = f"home-{self.cluster}", self._gib["volume"] * GIB
+        return Volume(site=self.site.name, name=name, size_bytes=size_bytes, cluster=self.cluster)
 
     def request(self) -> BootRequest:
         """Return the request for the frontend."""
@@ -148,6 +172,7 @@ class Journey:
             image=self.image,
             mark=self.mark(self.node),
             seed=b"",
+            volumes=((self.volume.name, self.mark(self.volume)),),
             user_data=f"#cloud-config\npassword: {CANARY}\n".encode(),
         )
 
@@ -177,12 +202,19 @@ class Journey:
             nics=(Nic(network="private", mac=mac, address="10.60.0.4", prefix=24),),
         )
         self._flavor = 0
+        self._gib = {"volume": 1, "disks": 1}
 
     def _allocate(self, provider: Provider) -> object:
         return provider.allocate(self.allocation, self.mark(self.allocation))
 
     def _stage(self, provider: Provider) -> object:
         return provider.stage(StageRequest(self.image, self.mark(self.image), lambda: self.files, lambda _done, _total: None))
+
+    def _allocate_volume(self, provider: Provider) -> object:
+        return _storage(provider).allocate_volume(self.volume, self.mark(self.volume))
+
+    def _grow_disks(self, provider: Provider) -> object:
+        return _storage(provider).grow_disks(self.node, self.mark(self.node))
 
     def _boot(self, provider: Provider) -> object:
         return provider.boot(self.request())
@@ -200,3 +232,9 @@ class Journey:
     def _add_duplicate(self) -> str:
         mark = self._duplicate_mark
         return self.listing.add_server(name="duplicate", metadata=metadata_of(mark), tags=machine_tags(mark))
+
+
+def _storage(provider: Provider) -> VolumeStorage:
+    storage = provider.abilities.volume_storage
+    assert storage is not None
+    return storage

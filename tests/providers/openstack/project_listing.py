@@ -39,6 +39,27 @@ class ProjectListing:
         self._user.delete("compute", f"/servers/{port['device_id']}/os-interface/{port['id']}")
         wait_for(lambda: self._port(port["id"])["device_id"] == "", "the port is detached")
 
+    def delete_server(self, name: str) -> None:
+        """Delete the server with this name."""
+        self._user.delete("compute", f"/servers/{self._server(name)['id']}")
+        wait_for(lambda: all(each["name"] != name for each in self._get("compute", "/servers/detail")), "the server is deleted")
+
+    def _server(self, name: str) -> dict[str, Any]:
+        (found,) = (each for each in self._get("compute", "/servers/detail") if each["name"] == name)
+        return found
+
+    def detach_volumes(self, server: str) -> None:
+        """Take all volumes from the server with this name."""
+        found = self._server(server)
+        held = [each["id"] for each in found["os-extended-volumes:volumes_attached"]]
+        for volume in held:
+            self._user.delete("compute", f"/servers/{found['id']}/os-volume_attachments/{volume}")
+        for volume in held:
+            wait_for(lambda each=volume: self._status(each) == "available", "the volume is detached")
+
+    def _status(self, volume: str) -> str:
+        return str(self._user.get("volumev3", f"/volumes/{volume}")["volume"]["status"])
+
     def _port(self, port: str) -> dict[str, Any]:
         return dict(self._user.get("network", f"/v2.0/ports/{port}")["port"])
 
@@ -61,6 +82,10 @@ class ProjectListing:
         for kind in ("network", "subnet", "router"):
             for each in self._get("network", f"/v2.0/{kind}s"):
                 found[each["id"]] = (f"{kind} {each['name']}", each["description"])
+        for each in self._get("volumev3", "/volumes/detail"):
+            holder = ", ".join(names[held["server_id"]].removeprefix("server ") for held in each["attachments"]) or "nothing"
+            line = f"volume {each['name']} of {each['size']} GiB at {holder}"
+            found[each["id"]] = (line, each["metadata"].get("pragmaspec-lineage", ""))
         for each in self._get("image", "/v2/images", "&visibility=private"):
             found[each["id"]] = (f"image {each['name']} {each['status']}", str(each["tags"]))
         return found

@@ -20,5 +20,6 @@ pytestmark = [
         "site_images",
         "translated",
         "user_data",
+        "volume_storage",
     ),
 ]

@@ -15,6 +15,14 @@ NEUTRON_QUOTA = b'{"NeutronError": {"type": "OverQuota", "message": "Quota excee
 TAKEN = b'{"NeutronError": {"type": "IpAddressAlreadyAllocated", "message": "IP address 10.40.0.10 already allocated"}}'
 FULL = b'{"NeutronError": {"type": "IpAddressGenerationFailure", "message": "No more IP addresses"}}'
 NOVA_LIMIT = b'{"overLimit": {"code": 413, "message": "This request was rate-limited.", "retryAfter": "2"}}'
+CINDER_NUMBER = (
+    b'{"overLimit": {"code": 413, "message": "Maximum number of volumes allowed (10) exceeded for quota \'volumes\'."}}'
+)
+CINDER_SIZE = (
+    b'{"overLimit": {"code": 413, "message": "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed '
+    b'gigabytes quota. Requested 9G, quota is 8G and 0G has been consumed."}}'
+)
+CINDER_LARGEST = b'{"badRequest": {"code": 413, "message": "Requested volume size 9G is larger than maximum allowed limit 8G."}}'
 GLANCE = b"<html>\n <head><title>403 Forbidden</title></head>\n <body><h1>403 Forbidden</h1>You are not permitted.</body></html>"
 
 
@@ -25,6 +33,9 @@ GLANCE = b"<html>\n <head><title>403 Forbidden</title></head>\n <body><h1>403 Fo
         (409, NEUTRON_QUOTA, SiteCapacityError, "floatingip"),
         (409, TAKEN, SiteConflictError, "10.40.0.10"),
         (409, FULL, SiteCapacityError, "No more IP addresses"),
+        (413, CINDER_NUMBER, SiteCapacityError, "volumes allowed (10)"),
+        (413, CINDER_SIZE, SiteCapacityError, "quota is 8G"),
+        (413, CINDER_LARGEST, SiteCapacityError, "limit 8G"),
         (413, NOVA_LIMIT, SiteUnreachableError, "rate-limited"),
         (429, b"", SiteUnreachableError, "no reason given"),
         (403, GLANCE, SiteError, "You are not permitted"),

@@ -19,9 +19,10 @@ from tests.providers.openstack.proxy import KINDS, Call, CloudProxy
 
 pytestmark = pytest.mark.openstack
 
-VERBS = ("identity", "inventory", "allocate", "stage", "boot", "boot again", "observe", "shutdown", "start", "remove_duplicate",
-         "resize", "clean node", "clean image", "clean allocation")  # fmt: skip
-SERVICES = ("identity", "compute", "network", "image")
+VERBS = ("identity", "inventory", "allocate", "stage", "allocate volume", "boot", "boot again", "observe", "grow volume",
+         "grow disks", "shutdown", "start with disks", "remove_duplicate", "resize", "clean node", "clean volume", "clean image",
+         "clean allocation")  # fmt: skip
+SERVICES = ("identity", "compute", "network", "image", "volumev3")
 
 
 class Trial:

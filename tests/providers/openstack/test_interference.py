@@ -11,7 +11,7 @@ from tests.providers.openstack.command_stack import CommandStack
 from tests.providers.openstack.project_listing import ProjectListing
 
 pytestmark = pytest.mark.openstack
-KINDS_OF_A_FRONTEND = len(("group", "network", "subnet", "router", "floating address", "image", "port", "server"))
+KINDS_OF_A_FRONTEND = len(("group", "network", "subnet", "router", "floating address", "image", "port", "server", "volume"))
 
 
 class Owned(NamedTuple):

@@ -27,12 +27,11 @@ from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for,
 from pragmaspec.providers.openstack.servers.groups import ServerGroups
 from pragmaspec.providers.openstack.servers.power import BUILD_LIMIT_S, PASSING, STATE_LIMIT_S, ServerPower
 from pragmaspec.providers.openstack.servers.watch import ServerWatch
+from pragmaspec.providers.openstack.storage.server_disks import ServerDisk, ServerDisks, device_mapping
+from pragmaspec.providers.openstack.unanswered import created_without_answer
 from pragmaspec.resources import Mark, Nic, Node, Outputs
 
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
-LOOKUP_LIMIT_S = 20.0
-"""Time until a server whose creation got no answer is listed, if it was created at all."""
-_LOOKUP_PAUSE_S = 1.0
 _CREATIONS_MAX = 3
 _CONFLICT, _SERVER_FAILED = 409, 500
 
@@ -40,8 +39,9 @@ _CONFLICT, _SERVER_FAILED = 409, 500
 class Servers:
     """The servers of one site. Thread-safe."""
 
-    def __init__(self, cloud: Cloud, user_data_limit: int) -> None:
+    def __init__(self, cloud: Cloud, user_data_limit: int, disks: ServerDisks) -> None:
         self._cloud = cloud
+        self._disks = disks
         self._client = cloud.client
         self._limit = user_data_limit
         self._networks = ClusterNetworks(cloud)
@@ -53,12 +53,13 @@ class Servers:
 
     def boot(self, request: BootRequest) -> Outputs:
         """Create the node's server, or bring the present one to the requested state."""
+        self._disks.check(request)
         present = self._present(request)
         server = present or self._created(request)
         server = self._with_op(server, request.mark)
         server = self._power.sized(server, request.mark.lineage, request.node)
         if present is not None:
-            server = self._connected(server, request)
+            server = self._with_disks(self._connected(server, request), request)
         server = self._power.running(server, request.mark.lineage)
         self._attach_address(request)
         return (*self._chosen_macs(server), ("id", server.id))
@@ -73,16 +74,16 @@ class Servers:
         found = self._of(mark)
         self._delete(found, mark.lineage)
         remove_ports(self._cloud, mark, [server.id for server in found])
+        self._disks.remove(mark)
 
-    def remove_one(self, server_id: str, mark: Mark) -> bool:
-        """Delete the server with this id if it carries ``mark``. Returns False if there is none."""
+    def remove_one(self, server_id: str, mark: Mark) -> None:
+        """Delete the server with this id if it carries ``mark``, and the disks of ``mark`` if no other server has them."""
         server = self._client.show("compute", f"/servers/{server_id}", "server", Server)
-        found = mark_from_metadata(server.metadata) if server is not None else None
-        if server is None or found != mark:
-            return False
-        self._delete([server], mark.lineage)
-        remove_ports(self._cloud, mark, [server.id])
-        return True
+        if server is not None and mark_from_metadata(server.metadata) == mark:
+            self._delete([server], mark.lineage)
+            remove_ports(self._cloud, mark, [server.id])
+        if self._claimed(mark) is None:
+            self._disks.remove(mark, exactly=True)
 
     def find(self, mark: Mark) -> Server | None:
         """Return the machine of ``mark``, or None."""
@@ -93,9 +94,10 @@ class Servers:
         self._networks.forget()
 
     def check(self, request: BootRequest) -> None:
-        """Raise SiteError if a network of the node is missing."""
+        """Raise SiteError if a network or a volume of the node is missing, or a volume is in use."""
         self._networks.forget()
         self._networks.ids(request)
+        self._disks.check(request)
 
     def _of(self, mark: Mark) -> list[Server]:
         """Return the servers that a removal for ``mark`` includes."""
@@ -130,16 +132,27 @@ class Servers:
         return kept[0] if kept else None
 
     def _created(self, request: BootRequest) -> Server:
-        node, mark = request.node, request.mark
+        node = request.node
         if len(request.user_data) > self._limit:
             raise SiteError(
                 "User-data too large",
                 f"The user-data of {node.name} has {len(request.user_data):,} bytes, and {self._cloud.title} takes at most "
                 f"{self._limit:,}.",
             )
-        flavor = self._cloud.flavor(node.flavor)
+        disks = self._disks.ready(request)
+        try:
+            return self._created_with(request, disks)
+        except SiteUnreachableError:
+            raise  # A server may still appear.
+        except (CallError, SiteError):
+            self._disks.undo(disks)
+            raise
+
+    def _created_with(self, request: BootRequest, disks: Sequence[ServerDisk]) -> Server:
+        """Return a new server with all ports and ``disks``. Raises SiteError for one that failed, which is deleted again."""
+        node, mark = request.node, request.mark
         for _ in range(_CREATIONS_MAX):
-            server = self._built(request, flavor.id)
+            server = self._built(request, disks)
             # A request that was executed twice makes two servers, of which one takes the port from the other when it fails.
             twins = [each for each in self._listed(mark) if server is None or each.id != server.id]
             if not twins and server is not None and server.status != "ERROR" and not self._detached(server, request):
@@ -149,17 +162,19 @@ class Servers:
                 reason = server.fault.message if server is not None and server.fault is not None else "It was deleted meanwhile."
                 remove_ports(self._cloud, mark)
                 raise build_failure(node, reason, self._cloud.title)
+            self._disks.free(disks)
         raise SiteError(
             "A server has lost its network",
             f"{self._cloud.title} made {node.name} {_CREATIONS_MAX} times without its network, or as two servers at once. They "
             "were deleted again. Apply again; if it persists, ask the operators of the cloud.",
         )
 
-    def _built(self, request: BootRequest, flavor: str) -> Server | None:
+    def _built(self, request: BootRequest, disks: Sequence[ServerDisk]) -> Server | None:
         """Return a new server once it is built, or has failed; None: it was deleted meanwhile."""
+        flavor = self._cloud.flavor(request.node.flavor).id
         ports = claim(self._cloud, self._networks, request)
         try:
-            server_id = self._post(request, flavor, ports)
+            server_id = self._post(request, flavor, ports, disks)
         except CallError:
             self._images.pop((request.image.digest, request.node.firmware), None)
             remove_ports(self._cloud, request.mark)
@@ -192,7 +207,23 @@ class Servers:
             reach("openstack.port.attached")
         return server
 
-    def _post(self, request: BootRequest, flavor: str, ports: Sequence[Port]) -> str:
+    def _with_disks(self, server: Server, request: BootRequest) -> Server:
+        """Return ``server`` with the disks of the node. It is stopped for a change in a state in which Nova makes none."""
+        if not self._disks.lacks(server, request):
+            return server
+        lineage = request.mark.lineage
+        server = self._power.settled(server, lineage)
+        disks = self._disks.ready(request)
+        missing, unused = self._disks.missing(server, disks), self._disks.unused(server, disks, request.mark)
+        if (missing or unused) and server.status not in ("ACTIVE", "SHUTOFF"):
+            server = self._power.stopped(self._power.running(server, lineage), lineage, 0)
+        for volume in unused:
+            self._disks.detach(server, volume)
+        for disk in missing:
+            self._disks.attach(server, disk)
+        return server
+
+    def _post(self, request: BootRequest, flavor: str, ports: Sequence[Port], disks: Sequence[ServerDisk]) -> str:
         """Ask for the server, and return its id."""
         node, mark = request.node, request.mark
         body: dict[str, object] = {
@@ -204,6 +235,8 @@ class Servers:
             "tags": machine_tags(mark),
             "config_drive": True,
         }
+        if disks:
+            body["block_device_mapping_v2"] = list(device_mapping(disks, self._image(request)))
         if request.user_data:
             body["user_data"] = b64encode(request.user_data).decode("ascii")
         zones = self._cloud.settings.zones
@@ -215,25 +248,18 @@ class Servers:
         try:
             return self._client.send("compute", "POST", "/servers", document, "server", Identified).id
         except (CallError, *LOST) as error:
-            if isinstance(error, CallError) and error.status < _SERVER_FAILED:
+            if not isinstance(error, CallError) or error.status >= _SERVER_FAILED:
+                return created_without_answer(self._cloud, lambda: self._claimed(mark), f"a server of {mark.address}", error)
+            # Of two requests at once, one is refused because the other has the disks.
+            twin = self._claimed(mark) if disks else None
+            if twin is None:
                 raise
-            return self._created_without_answer(mark, error)
+            return twin
 
-    def _created_without_answer(self, mark: Mark, error: Exception) -> str:
-        """Return the id of the server that a request without an answer has created. Raises SiteUnreachableError without one."""
-        clock = self._client.clock
-        began = clock.monotonic()
-        while True:
-            found = [server for server in self._listed(mark) if mark_from_metadata(server.metadata) == mark]
-            if found:
-                return found[0].id
-            if clock.monotonic() - began >= LOOKUP_LIMIT_S:
-                raise SiteUnreachableError(
-                    "The site does not answer",
-                    f"The request for a server of {mark.address} had no answer ({error}), and {self._cloud.title} does not list "
-                    "one. Apply again.",
-                ) from error
-            clock.sleep(_LOOKUP_PAUSE_S)
+    def _claimed(self, mark: Mark) -> str | None:
+        """Return the id of a listed server with exactly this mark."""
+        found = (server.id for server in self._listed(mark) if mark_from_metadata(server.metadata) == mark)
+        return next(found, None)
 
     def _with_op(self, server: Server, mark: Mark) -> Server:
         """Return ``server``, which then carries the op of ``mark``, so that a removal of its predecessor does not affect it."""

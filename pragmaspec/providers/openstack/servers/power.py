@@ -16,6 +16,9 @@ from pragmaspec.resources import Node
 
 PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
 """Statuses that end by themselves."""
+RUNNING = frozenset({"ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PAUSED", "RESIZE", "VERIFY_RESIZE", "MIGRATING", "RESCUE"})
+OFF = frozenset({"SHUTOFF", "SHELVED", "SHELVED_OFFLOADED"})
+"""Statuses without a guest, also without one in saved memory."""
 STEPS: Mapping[str, tuple[dict[str, object], str]] = {
     "SHUTOFF": ({"os-start": None}, "start"),
     "PAUSED": ({"unpause": None}, "be unpaused"),
