@@ -93,6 +93,7 @@ BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
             libraries=(
                 ("openstack", "openstacksdk>=4.0"),
                 ("keystoneauth1", "openstacksdk>=4.0"),
+                ("websockets", "websockets>=14"),
             ),
             completes_late=True,
             late_values=("public",),

@@ -11,6 +11,7 @@ from tests.e2e.workspace import Workspace, answering
 from tests.guest.vc_out_reader import read
 from tests.guest_images.cloud_tiny import build_cloud_tiny
 from tests.labs.openstack.lab import OpenStackLab
+from tests.serial_console import use_shell_by_command
 
 pytestmark = [
     pytest.mark.openstack,
@@ -115,6 +116,11 @@ def test_disks_have_their_names_and_grow_while_the_node_runs(cluster: CloudWorks
     assert cluster.on_frontend(size).split() == [str(2 * gib)] * 2
     assert cluster.on_frontend("date -r /proc/1") == started.splitlines()[-1], "the node kept running"
     assert cluster.drift().startswith("No changes")
+
+
+def test_the_console_is_a_terminal(cluster: CloudWorkspace) -> None:
+    use_shell_by_command(cluster.command("console", "trial-compute-0"), cluster.directory, cluster.environment)
+    assert "42 answers" in cluster.run("console", "trial-compute-0", "--log").out
 
 
 def test_computes_reach_the_outside_through_the_router(cluster: CloudWorkspace) -> None:

@@ -5,8 +5,9 @@ not begun. After any other failure the effect is unknown, and the caller looks t
 """
 
 from collections.abc import Callable, Mapping
+from ssl import CERT_NONE, SSLContext, create_default_context
 from threading import Lock, local
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from keystoneauth1 import exceptions as keystone
@@ -17,6 +18,7 @@ from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
 
 from pragmaspec.clock import Clock, SystemClock
+from pragmaspec.net.trust import ConfiguredPath, tls_context
 from pragmaspec.providers.openstack.call_error import CallError, call_error
 from pragmaspec.providers.openstack.listings import Kind, Listing, Service
 from pragmaspec.providers.openstack.settings import OpenStackSettings
@@ -59,6 +61,7 @@ class Client:
         self._region: CloudRegion | None = None
         self._session: Session | None = None
         self._adapters: dict[Service, Adapter] = {}
+        self._discoveries: Mapping[Service, Lock] = {service: Lock() for service in get_args(Service)}
 
     @property
     def clock(self) -> Clock:
@@ -177,6 +180,18 @@ class Client:
         """Return the ``Date`` of the image service, against which its own times are compared."""
         return str(_request(self._adapter("image"), "GET", "/schemas/image").headers.get("Date", ""))
 
+    def tls_context(self) -> SSLContext:
+        """Return the TLS context of connections to the cloud beside its APIs, as the configuration of the cloud has it."""
+        verify = self._connected().verify
+        if isinstance(verify, str):
+            return tls_context(bundle=ConfiguredPath("cacert", verify))
+        if verify:
+            return tls_context()
+        context = create_default_context()
+        context.check_hostname = False
+        context.verify_mode = CERT_NONE
+        return context
+
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
@@ -197,7 +212,7 @@ class Client:
         return self._session
 
     def _adapter(self, service: Service) -> Adapter:
-        with self._lock:
+        with self._discoveries[service]:
             if service not in self._adapters:
                 self._adapters[service] = self._repeated(lambda: self._new_adapter(service))
             return self._adapters[service]
@@ -208,7 +223,7 @@ class Client:
         Raises DiscoveryFailure rather than use the address of the catalogue without knowing the version of the API: there, every
         object would seem to be missing.
         """
-        session, region = self._sign_in(), self._region
+        session, region = self._connected(), self._region
         session.get_project_id()
         if region is None:
             raise TypeError(service)

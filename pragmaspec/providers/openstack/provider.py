@@ -25,7 +25,7 @@ from pragmaspec.providers.openstack.inventory import take_inventory
 from pragmaspec.providers.openstack.network_parts import list_parts, oldest_by_part
 from pragmaspec.providers.openstack.observe import observe
 from pragmaspec.providers.openstack.release import clean_allocation, machines_on
-from pragmaspec.providers.openstack.servers.console import console_log, diagnostics, refuse_console
+from pragmaspec.providers.openstack.servers.console import console, console_log, diagnostics
 from pragmaspec.providers.openstack.servers.lifecycle import Servers
 from pragmaspec.providers.openstack.site_images import find_site_image, require_site_image, resolve_site_image
 from pragmaspec.providers.openstack.storage.kept_volumes import KeptVolumes
@@ -183,7 +183,8 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
 
     @override
     def console(self, node: Node, mark: Mark) -> None:
-        refuse_console(self._cloud, node)
+        with self._translated(f"open the console of {node.name}"):
+            console(self._cloud, self._servers.find(mark), node)
 
     @override
     def close(self) -> None:

@@ -113,6 +113,11 @@ enabled_filters = AvailabilityZoneFilter,ComputeFilter,ComputeCapabilitiesFilter
 lock_path = /lab/nova/lock
 [vnc]
 enabled = false
+[serial_console]
+enabled = true
+base_url = ws://$API:6083/
+serialproxy_host = $API
+proxyclient_address = 127.0.0.1
 [glance]
 api_servers = http://$API:9292
 [placement]

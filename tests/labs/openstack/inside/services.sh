@@ -9,6 +9,7 @@ OS_NOVA_CONFIG_DIR=/lab/etc wsgi nova-metadata 8775 /usr/bin/nova-metadata-wsgi 
 background neutron neutron-server --config-file etc/neutron.conf --config-file etc/ml2_conf.ini
 background nova-conductor nova-conductor --config-file etc/nova.conf
 background nova-scheduler nova-scheduler --config-file etc/nova.conf
+background nova-serialproxy module_main nova.cmd.serialproxy --config-file etc/nova.conf
 cat >etc/cinder-wsgi.py <<'PYTHON'
 import sys
 sys.argv = ["cinder-api", "--config-file", "/lab/etc/cinder.conf"]
