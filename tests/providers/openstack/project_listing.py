@@ -39,6 +39,10 @@ class ProjectListing:
         self._user.delete("compute", f"/servers/{port['device_id']}/os-interface/{port['id']}")
         wait_for(lambda: self._port(port["id"])["device_id"] == "", "the port is detached")
 
+    def volumes(self) -> set[str]:
+        """Return the ids of all volumes."""
+        return {each["id"] for each in self._get("volumev3", "/volumes/detail")}
+
     def delete_server(self, name: str) -> None:
         """Delete the server with this name."""
         self._user.delete("compute", f"/servers/{self._server(name)['id']}")
