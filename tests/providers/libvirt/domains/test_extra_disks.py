@@ -15,7 +15,7 @@ from pragmaspec.providers.libvirt.domains.disk_chain import extra_layers
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, ExtraDisk, domain_element
 from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Disk, Mark
-from pragmaspec.testing.storage import HOME, SCRATCH, node_with, stop
+from pragmaspec.testing.storage import home, node_with, scratch, stop
 from tests.providers.libvirt.conftest import host_of
 from tests.providers.libvirt.domains.test_xml import CASES, config_of
 
@@ -114,16 +114,16 @@ def snapshot_file(stack):
 def test_a_volume_with_snapshots_is_neither_attached_nor_removed(with_volume):
     file = snapshot_file(with_volume)
     with pytest.raises(SiteConflictError, match="snapshots"):
-        with_volume.boot(node_with(with_volume, HOME))
+        with_volume.boot(node_with(with_volume, home(with_volume)))
     volume = with_volume.volume()
     with pytest.raises(SiteInUseError, match="would lose the contents"):
         with_volume.provider.clean(volume, with_volume.mark(volume))
     volumes.remove(host_of(with_volume), file)
-    with_volume.boot(node_with(with_volume, HOME))
+    with_volume.boot(node_with(with_volume, home(with_volume)))
 
 
 def test_snapshots_of_a_volume_outlive_the_node(with_volume):
-    node = node_with(with_volume, HOME)
+    node = node_with(with_volume, home(with_volume))
     with_volume.boot(node)
     file = snapshot_file(with_volume)
     with_volume.provider.clean(node, with_volume.mark(node))
@@ -132,14 +132,14 @@ def test_snapshots_of_a_volume_outlive_the_node(with_volume):
 
 
 def test_a_node_whose_volume_is_not_recorded_cannot_boot(with_volume):
-    request = replace(with_volume.boot_request(node_with(with_volume, HOME)), volumes=())
+    request = replace(with_volume.boot_request(node_with(with_volume, home(with_volume))), volumes=())
     with pytest.raises(SiteError, match="not recorded"):
         with_volume.provider.boot(request)
 
 
 def test_disks_without_a_machine_are_observed(fake_stack, virsh):
     fake_stack.prepare()
-    node = node_with(fake_stack, SCRATCH)
+    node = node_with(fake_stack, scratch(fake_stack))
     fake_stack.boot(node)
     stop(fake_stack, node)
     virsh.lookupByName(names.domain_name(node.name, fake_stack.mark(node))).undefine()
@@ -148,15 +148,15 @@ def test_disks_without_a_machine_are_observed(fake_stack, virsh):
 
 
 def test_the_definition_contains_the_disks_by_serial_number(with_volume, virsh):
-    node = node_with(with_volume, SCRATCH, HOME)
+    node = node_with(with_volume, scratch(with_volume), home(with_volume))
     with_volume.boot(node)
     domain = parse(virsh.lookupByName(names.domain_name(node.name, with_volume.mark(node))).XMLDesc())
     assert {disk.findtext("serial") for disk in domain.findall("devices/disk")} >= {"scratch", "home"}
-    assert msgspec.json.decode(msgspec.json.encode(HOME), type=Disk) == HOME
+    assert msgspec.json.decode(msgspec.json.encode(node.disks), type=tuple[Disk, ...]) == node.disks
 
 
 def test_a_rebuild_is_refused_while_the_running_machine_has_a_snapshot_of_the_volume(with_volume):
-    node = node_with(with_volume, HOME)
+    node = node_with(with_volume, home(with_volume))
     with_volume.boot(node)
     anew = replace(with_volume.boot_request(node, generation=1), present=with_volume.mark(node))
     with_volume.provider.check_boot(anew)
