@@ -38,6 +38,13 @@ table=$root{DISKS_TABLE}
 state=$root/var/lib/pragmaspec
 status=0
 
+# An update may run this beside the boot.
+mkdir -p "$state" 2>/dev/null
+if [ -w "$state" ] && command -v flock >/dev/null; then
+  exec 9>"$state/disks.lock"
+  flock 9
+fi
+
 fail() {{
   echo "pragmaspec-disks: $1" >&2
   status=1
