@@ -27,17 +27,15 @@ from pragmaspec.providers.openstack.objects import (
     OfferedFlavor,
     SecurityGroup,
     Server,
-    Zone,
 )
 from pragmaspec.providers.openstack.security import missing_rules
 from pragmaspec.providers.openstack.servers.lifecycle import GONE
 from pragmaspec.providers.openstack.servers.power import RUNNING
 from pragmaspec.providers.openstack.storage.offer import VolumeOffer, take_volume_offer
+from pragmaspec.providers.openstack.zones import refuse_unknown_zones
 from pragmaspec.site import Flavor, QuotaKind
-from pragmaspec.text import did_you_mean, joined
 
 _CPUS_MAX = 1024
-_NAMED = 5
 _FIRST_RULES = 2
 """Neutron gives every group two rules, for traffic to the outside."""
 _DHCP = "network:dhcp"
@@ -68,7 +66,7 @@ class _Answers(NamedTuple):
 def take_inventory(cloud: Cloud) -> Inventory:
     """Return the project's inventory."""
     answers = _answers(cloud)
-    _refuse_unknown_zones(cloud)
+    refuse_unknown_zones(cloud, "compute", cloud.settings.zones, "zones")
     _refuse_missing_import(cloud)
     return Inventory(
         identity=cloud.identity(),
@@ -104,19 +102,6 @@ def _public_pool(cloud: Cloud) -> PublicPool | None:
     return PublicPool(
         network=shared.name, cidr=subnet.cidr, gateway=subnet.gateway_ip, dns=subnet.dns_nameservers, mtu=shared.mtu
     )
-
-
-def _refuse_unknown_zones(cloud: Cloud) -> None:
-    """Raise SiteError if the site names an availability zone that the cloud does not have, or that is down."""
-    asked = cloud.settings.zones
-    if not asked:
-        return
-    listed = cloud.client.send("compute", "GET", "/os-availability-zone", None, "availabilityZoneInfo", tuple[Zone, ...])
-    available = [zone.zoneName for zone in listed if zone.zoneState.available]
-    unknown = [name for name in asked if name not in available]
-    if unknown:
-        near = did_you_mean(unknown[0], available, f"There are {joined(available, _NAMED)}.")
-        raise SiteError("Unknown availability zone", f"{cloud.title} has no zone {unknown[0]}. {near} Change the site's `zones`.")
 
 
 def _refuse_missing_import(cloud: Cloud) -> None:

@@ -1,20 +1,18 @@
-"""What the cloud offers for disks: quotas, types and zones of volumes, and their use."""
+"""The cloud's offer for disks: quotas, types and zones of volumes, and their use."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from pragmaspec.errors import SiteError
 from pragmaspec.planning.observed import CapacityUse, DiskOffer, PoolUse, Quota, QuotaBasis
 from pragmaspec.providers.gibibytes import GIB
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.listings import VOLUME_TYPES, VOLUMES
 from pragmaspec.providers.openstack.marks import mark_from_metadata
-from pragmaspec.providers.openstack.objects import CinderVolume, VolumeQuota, Zone
+from pragmaspec.providers.openstack.objects import CinderVolume, VolumeQuota
 from pragmaspec.providers.openstack.storage.volumes import marked_volumes
-from pragmaspec.text import did_you_mean, joined
+from pragmaspec.providers.openstack.zones import refuse_unknown, refuse_unknown_zones
 
-_NAMED = 5
 _NOT_OFFERED = "Its catalogue has no block storage (Cinder)."
 _LARGEST = "per_volume_gigabytes"
 _VOLUME_RATES: tuple[tuple[QuotaBasis, int], ...] = (("volume", 1), ("own_disk", 1))
@@ -44,7 +42,7 @@ class VolumeOffer(NamedTuple):
         """Yield the names of volumes that outlive their nodes."""
         for each in marked_volumes(self.volumes):
             if not each.disk:
-                yield PoolUse.by(each.mark.address.rpartition("/")[2], each.mark, _title(each.volume))
+                yield PoolUse.by(each.mark.name, each.mark, _title(each.volume))
 
     def as_quotas(self, volume_type: str) -> Iterator[Quota]:
         """Yield the quotas of the project: those for all volumes or for the type of new ones, of which less is left."""
@@ -67,12 +65,13 @@ def take_volume_offer(cloud: Cloud) -> VolumeOffer:
     if not cloud.has_volumes:
         return VolumeOffer()
     client, project = cloud.client, cloud.project
+    wanted = [cloud.settings.volume_zone] if cloud.settings.volume_zone else []
     path = f"/os-quota-sets/{project}?usage=True"
     with ThreadPoolExecutor(4) as pool:
         volumes = pool.submit(client.list, VOLUMES)
         quotas = pool.submit(client.send, "block-storage", "GET", path, None, "quota_set", dict[str, VolumeQuota | str])
         types = pool.submit(_refuse_unknown_type, cloud)
-        zones = pool.submit(_refuse_unknown_zone, cloud)
+        zones = pool.submit(refuse_unknown_zones, cloud, "block-storage", wanted, "volume_zone")
     types.result()
     zones.result()
     found = {name: quota for name, quota in quotas.result().items() if isinstance(quota, VolumeQuota)}
@@ -81,24 +80,9 @@ def take_volume_offer(cloud: Cloud) -> VolumeOffer:
 
 def _refuse_unknown_type(cloud: Cloud) -> None:
     asked = cloud.settings.volume_type
-    offered = [each.name for each in cloud.client.list(VOLUME_TYPES)] if asked else []
-    if asked and asked not in offered:
-        raise SiteError("Unknown volume type", _unknown(cloud, f"volume type {asked}", asked, offered, "volume_type"))
-
-
-def _refuse_unknown_zone(cloud: Cloud) -> None:
-    asked = cloud.settings.volume_zone
-    if not asked:
-        return
-    listed = cloud.client.send("block-storage", "GET", "/os-availability-zone", None, "availabilityZoneInfo", tuple[Zone, ...])
-    available = [zone.zoneName for zone in listed if zone.zoneState.available]
-    if asked not in available:
-        raise SiteError("Unknown availability zone", _unknown(cloud, f"zone {asked} of volumes", asked, available, "volume_zone"))
-
-
-def _unknown(cloud: Cloud, what: str, asked: str, offered: Sequence[str], option: str) -> str:
-    near = did_you_mean(asked, offered, f"There are {joined(offered, _NAMED)}.")
-    return f"{cloud.title} has no {what}. {near} Change the site's `{option}`."
+    if asked:
+        offered = [each.name for each in cloud.client.list(VOLUME_TYPES)]
+        refuse_unknown(cloud, "Unknown volume type", "volume type", [asked], offered, "volume_type")
 
 
 def _title(volume: CinderVolume) -> str:
