@@ -382,6 +382,11 @@ class Mark(Frozen, frozen=True):
         """The owner of the object for people: ``lab/hello/allocation of stack 3f9a1c2b``."""
         return f"{self.address} of stack {self.short}"
 
+    @property
+    def name(self) -> str:
+        """The name of the resource at its creation: the last part of the address."""
+        return self.address.rpartition("/")[2]
+
     def is_for(self, mark: "Mark") -> bool:
         """True if both are marks of one resource, in any generation and of any creation."""
         return (self.lineage, self.address) == (mark.lineage, mark.address)

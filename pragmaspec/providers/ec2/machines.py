@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
-from pragmaspec.errors import SiteError
 from pragmaspec.guest.setup.disks import SERIAL_TAG
 from pragmaspec.planning.observed import MachineStatus
 from pragmaspec.providers.ec2.client import Answer
@@ -114,19 +113,7 @@ def described_machine(service: Service, machine_id: str) -> Machine | None:
 
 def wait_for(service: Service, machine_id: str, done: Callable[[Machine | None], bool], limit_s: float) -> Machine | None:
     """Wait until ``done`` of the instance as described, at most ``limit_s``, and return it. Raises SiteError after the limit."""
-    clock = service.connection.clock
-    until = clock.monotonic() + limit_s
-    while True:
-        machine = described_machine(service, machine_id)
-        if done(machine):
-            return machine
-        if clock.monotonic() >= until:
-            raise SiteError(
-                "A machine did not change its state in time",
-                f"Instance {machine_id} is {machine.state if machine else 'absent'} after {limit_s:g} s. Look at it at the site, "
-                "then apply again.",
-            )
-        clock.sleep(_PAUSE_S)
+    return service.wait(lambda: described_machine(service, machine_id), done, limit_s, f"Instance {machine_id}")
 
 
 def machine_of(described: Answer) -> Machine:

@@ -19,7 +19,6 @@ from pragmaspec.providers.ec2.volumes import (
     kept_volumes,
     remark,
     user_of,
-    volume_name,
     volumes_of,
     wait_for_volume,
 )
@@ -120,7 +119,7 @@ class NodeDisks:
             )
 
     def _kept(self, mark: Mark) -> EbsVolume | None:
-        named = kept_volumes(self._service, volume_name(mark))
+        named = kept_volumes(self._service, mark.name)
         return next((each for each in named if each.mark and each.mark.lineage == mark.lineage), None)
 
     def _own(self) -> dict[str, EbsVolume]:

@@ -1,9 +1,9 @@
 """One EC2 service as the modules of this package use it: its connection, its options, and its capabilities."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -19,6 +19,14 @@ REMOVAL_S = 60.0
 _PAUSE_S = 1.0
 _ZONE = "availability-zone"
 """In contrast to local and wavelength zones, which an account has to opt into."""
+
+
+class _Stateful(Protocol):
+    @property
+    def state(self) -> str: ...
+
+
+Found = TypeVar("Found", bound=_Stateful)
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,25 @@ class Service:
         if self.capabilities.has("tag_at_creation"):
             return self.connection.listed(operation, key, Filters=mark_filters(lineage, address))
         return self.connection.listed(operation, key)
+
+    def wait(
+        self, look: Callable[[], Found | None], done: Callable[[Found | None], bool], limit_s: float, what: str
+    ) -> Found | None:
+        """Wait until ``done`` of the object that ``look`` returns, and return it. Raises SiteError after ``limit_s`` seconds.
+
+        ``what``: the object, as the begin of a sentence ("Instance i-0a").
+        """
+        clock = self.connection.clock
+        until = clock.monotonic() + limit_s
+        while not done(found := look()):
+            if clock.monotonic() >= until:
+                raise SiteError(
+                    "An object did not change its state in time",
+                    f"{what} is {found.state if found is not None else 'absent'} after {limit_s:g} s. Look at it at the "
+                    "site, then apply again.",
+                )
+            clock.sleep(_PAUSE_S)
+        return found
 
     def undo(self, operation: str, **parameters: Any) -> None:  # noqa: ANN401
         """Remove an object of a creation that is given up. One that cannot be removed now is removed later, by its mark."""

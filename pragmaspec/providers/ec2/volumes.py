@@ -73,11 +73,6 @@ def kept_volumes(service: Service, name: str) -> list[EbsVolume]:
     return sorted((each for each in found if each.kept == name), key=lambda each: (each.made, each.id))
 
 
-def volume_name(mark: Mark) -> str:
-    """Return the name of a volume at the site: the one at its creation."""
-    return mark.address.rpartition("/")[2]
-
-
 def create_disk(service: Service, mark: Mark, node: str, disk: str, size_bytes: int, zone: str) -> EbsVolume:
     """Create a further disk of a node, empty."""
     return _create(service, Marked(mark, f"{_DISK}{disk}"), f"{node} {disk}", size_bytes, zone)
@@ -88,7 +83,7 @@ def allocate_volume(service: Service, volume: Volume, mark: Mark) -> Outputs:
 
     Of two stacks that create one at the same time, the older one stays.
     """
-    name = volume_name(mark)
+    name = mark.name
     named = kept_volumes(service, name)
     found = next((each for each in named if each.mark and each.mark.lineage == mark.lineage), None)
     if found is not None:
@@ -125,7 +120,7 @@ def remark(service: Service, volume: EbsVolume, mark: Mark) -> None:
 
 def remove_volume(service: Service, mark: Mark) -> None:
     """Remove a volume, unless it belongs to another creation. Raises SiteInUseError while a machine has it attached."""
-    for each in kept_volumes(service, volume_name(mark)):
+    for each in kept_volumes(service, mark.name):
         if each.mark is None or each.mark.lineage != mark.lineage or (each.mark.op and mark.op and each.mark.op != mark.op):
             continue
         if each.machine:
@@ -161,19 +156,7 @@ def wait_for_volume(
     service: Service, volume_id: str, done: Callable[[EbsVolume | None], bool], limit_s: float = _CHANGE_S
 ) -> EbsVolume | None:
     """Wait until ``done`` of a volume as described, at most ``limit_s``, and return it. Raises SiteError after the limit."""
-    clock = service.connection.clock
-    until = clock.monotonic() + limit_s
-    while True:
-        volume = described_volume(service, volume_id)
-        if done(volume):
-            return volume
-        if clock.monotonic() >= until:
-            raise SiteError(
-                "A volume did not change its state in time",
-                f"Volume {volume_id} is {volume.state if volume else 'absent'} after {limit_s:g} s. Look at it at the site, then "
-                "apply again.",
-            )
-        clock.sleep(_PAUSE_S)
+    return service.wait(lambda: described_volume(service, volume_id), done, limit_s, f"Volume {volume_id}")
 
 
 def _refuse_others(named: list[EbsVolume], mark: Mark) -> None:

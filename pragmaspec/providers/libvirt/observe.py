@@ -125,7 +125,7 @@ class _Nodes:
         return _short(domain.name()) == self._lineage[:8] or (bool(self._records) and domain.UUIDString() in self._records)
 
     def _node(self, domain: ObservedDomain, owner: Mark, record: Record | None) -> ObservedNode:
-        node = owner.address.rpartition("/")[2]
+        node = owner.name
         disk = names.disk_volume(node, owner)
         active_file = own_chain(domain.definition)[:1]
         running = record is not None and isinstance(record.resource, Node) and record.resource.running

@@ -11,11 +11,6 @@ from pragmaspec.resources import Mark, Node, Volume
 from pragmaspec.site import SimulatedSite
 
 
-def volume_name(mark: Mark) -> str:
-    """The name at the site: the one at creation."""
-    return mark.address.rpartition("/")[2]
-
-
 def booted_disks(request: BootRequest, kept: SimulatedMachine | None) -> tuple[MachineDisk, ...]:
     """The disks of a machine after its boot. A disk is neither removed nor made smaller, unless it is discarded."""
     marks = dict(request.volumes)
@@ -24,9 +19,7 @@ def booted_disks(request: BootRequest, kept: SimulatedMachine | None) -> tuple[M
     found = {}
     for disk in request.node.disks:
         if disk.volume:
-            found[disk.name, "volume"] = MachineDisk(
-                name=disk.name, size_bytes=disk.size_bytes, volume=volume_name(marks[disk.volume])
-            )
+            found[disk.name, "volume"] = MachineDisk(name=disk.name, size_bytes=disk.size_bytes, volume=marks[disk.volume].name)
         else:
             size_bytes = max(disk.size_bytes, before[disk.name].size_bytes) if disk.name in before else disk.size_bytes
             found[disk.name, ""] = MachineDisk(name=disk.name, size_bytes=size_bytes)
@@ -40,7 +33,7 @@ def check_volumes(world: World, request: BootRequest) -> None:
     own = {(mark.lineage, mark.address) for mark in request.own_marks}
     for name in node.volumes:
         mark = marks.get(name)
-        volume = world.volume(volume_name(mark)) if mark is not None else None
+        volume = world.volume(mark.name) if mark is not None else None
         if mark is None or volume is None or volume.lineage != mark.lineage:
             raise SiteError(
                 "A node cannot boot", f"{node.address} needs volume {name}, which the site does not have. Plan again."
@@ -56,7 +49,7 @@ def check_volumes(world: World, request: BootRequest) -> None:
 
 def put_volume(world: World, site: SimulatedSite, volume: Volume, mark: Mark) -> SimulatedVolume:
     """Create or grow the volume. Raises SiteConflictError if its name belongs to another owner."""
-    before = world.volume(volume_name(mark))
+    before = world.volume(mark.name)
     if before is not None and before.lineage != mark.lineage:
         raise SiteConflictError(
             "Volume in use", f"{mark.address} wants the name {before.name}, which {describe_owner(before)} holds."
@@ -71,7 +64,7 @@ def put_volume(world: World, site: SimulatedSite, volume: Volume, mark: Mark) ->
             "or clean volumes and clusters that are no longer needed.",
         )
     after = SimulatedVolume(
-        name=volume_name(mark),
+        name=mark.name,
         address=mark.address,
         size_bytes=size_bytes,
         lineage=mark.lineage,
@@ -86,7 +79,7 @@ def put_volume(world: World, site: SimulatedSite, volume: Volume, mark: Mark) ->
 
 def remove_volume(world: World, mark: Mark) -> None:
     """Remove the volume, unless it belongs to another creation. Raises SiteInUseError while a machine has it attached."""
-    volume = world.volume(volume_name(mark))
+    volume = world.volume(mark.name)
     if volume is None or volume.lineage != mark.lineage or (volume.op and mark.op and volume.op != mark.op):
         return
     users = world.users_of(volume.name)

@@ -119,7 +119,7 @@ def grow_disks(host: Host, node: Node, mark: Mark) -> None:
 def allocate_volume(host: Host, volume: Volume, mark: Mark) -> Outputs:
     """Create the volume, or grow it. Raises SiteConflictError when another stack has one of its name."""
     file = names.kept_volume(mark)
-    name = mark.address.rpartition("/")[2]
+    name = mark.name
     for listed in volumes.list_names(host):
         kept = names.parse_kept(listed)
         if kept is not None and kept[0] == name and kept[1] != mark.lineage:

@@ -21,7 +21,7 @@ class KeptVolumes:
 
     def allocate(self, volume: Volume, mark: Mark) -> Outputs:
         """Create the volume, or grow the present one. Raises SiteConflictError if its name belongs to another stack."""
-        held = [each for each in self._volumes.marked() if not each.disk and _name(each.mark) == _name(mark)]
+        held = [each for each in self._volumes.marked() if not each.disk and each.mark.name == mark.name]
         _refuse_holder(held, mark)
         found = next((each for each in held if each.mark.is_for(mark)), None)
         if found is None:
@@ -38,7 +38,7 @@ class KeptVolumes:
             holder = self.holder(volume)
             if holder is not None:
                 raise SiteInUseError(
-                    "A volume is in use", f"Server {holder.name} at {self._cloud.title} has volume {_name(mark)} attached."
+                    "A volume is in use", f"Server {holder.name} at {self._cloud.title} has volume {mark.name} attached."
                 )
             self._volumes.delete(volume)
 
@@ -48,25 +48,21 @@ class KeptVolumes:
         return next((server for server in shown if server is not None and server.task_state != "deleting"), None)
 
     def _created(self, volume: Volume, mark: Mark) -> CinderVolume:
-        requested = self._volumes.request(_name(mark), volume.size_bytes, metadata_of(mark))
+        requested = self._volumes.request(mark.name, volume.size_bytes, metadata_of(mark))
         older = []
         for each in self._volumes.marked():
             if each.volume.id == requested.id:
                 break
-            older += [each] if not each.disk and _name(each.mark) == _name(mark) else []
+            older += [each] if not each.disk and each.mark.name == mark.name else []
         if older:
             self._volumes.delete(requested)
         _refuse_holder(older, mark)
         return self._volumes.made(requested)
 
 
-def _name(mark: Mark) -> str:
-    return mark.address.rpartition("/")[2]
-
-
 def _refuse_holder(held: list[MarkedVolume], mark: Mark) -> None:
     holder = next((each.mark for each in held if each.mark.lineage != mark.lineage), None)
     if holder is not None:
         raise SiteConflictError(
-            "Another owner holds this at the site", f"{mark.address} wants the name {_name(mark)}, which {holder.owner} holds."
+            "Another owner holds this at the site", f"{mark.address} wants the name {mark.name}, which {holder.owner} holds."
         )

@@ -29,7 +29,7 @@ class ObservedStorage:
 
     def attached(self, server: Server) -> tuple[str, ...]:
         """Return the names of the kept volumes that ``server`` has."""
-        return tuple(sorted(each.mark.address.rpartition("/")[2] for each in self._kept if server.id in each.volume.servers))
+        return tuple(sorted(each.mark.name for each in self._kept if server.id in each.volume.servers))
 
     def differences(self, server: Server, mark: Mark) -> Iterator[Difference]:
         """Yield the disks of a node that its server does not have."""
