@@ -2,11 +2,17 @@
 
 import json
 
+import pytest
 from openstack.connection import Connection
 
 from tests.e2e.workspace import Workspace
 from tests.labs.openstack.lab import OpenStackLab
 
+MARKS = [
+    pytest.mark.openstack,
+    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),  # of openstacksdk about itself
+]
+"""Of modules with tests that use the project."""
 LIMIT_S = 900
 """Of a command on a busy machine, where emulated guests boot in minutes."""
 

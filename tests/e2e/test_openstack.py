@@ -7,19 +7,14 @@ import openstack
 import pytest
 from openstack.connection import Connection
 
+from tests.e2e.project import LIMIT_S, MARKS, give_access
 from tests.e2e.workspace import Workspace, answering
 from tests.guest.vc_out_reader import read
 from tests.guest_images.cloud_tiny import build_cloud_tiny
 from tests.labs.openstack.lab import OpenStackLab
 from tests.serial_console import use_shell_by_command
 
-pytestmark = [
-    pytest.mark.openstack,
-    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),  # of openstacksdk about itself
-]
-
-LIMIT_S = 900
-"""Of a command on a busy machine, where an emulated guest boots in up to a minute."""
+pytestmark = MARKS
 
 SPEC = """\
 images:
@@ -47,10 +42,6 @@ class CloudWorkspace(Workspace):
     lab: OpenStackLab
     disk: Path
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**super().environment, "OS_CLIENT_CONFIG_FILE": str(self.lab.clouds_file)}
-
     def write(self, computes: int, size: str = "1 GiB") -> None:
         text = SPEC.format(image=self.disk, computes=computes, size=size)
         (self.directory / "cluster.yaml").write_text(text, encoding="utf-8")
@@ -76,6 +67,7 @@ def cluster(openstack_lab: OpenStackLab, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("cloud")
     found = CloudWorkspace(directory / "work", directory / "home", directory)
     found.lab = openstack_lab
+    give_access(found, openstack_lab)
     found.disk = build_cloud_tiny(Path.home() / ".cache" / "pragmaspec-tests" / "cloud-tiny")
     found.write(2)
     found.apply()

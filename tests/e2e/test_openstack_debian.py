@@ -8,16 +8,13 @@ import pytest
 from openstack.connection import Connection
 
 from tests.e2e.debian_image import IMAGES, build_debian
-from tests.e2e.project import LIMIT_S, give_access, remains
+from tests.e2e.project import LIMIT_S, MARKS, give_access, remains
 from tests.e2e.workspace import Workspace
 from tests.guest.vc_out_reader import read
 from tests.guest_images.cloud_tiny import build_cloud_tiny
 from tests.labs.openstack.lab import OpenStackLab
 
-pytestmark = [
-    pytest.mark.openstack,
-    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),  # of openstacksdk about itself
-]
+pytestmark = MARKS
 
 SPEC = """\
   tiny: {{source: {tiny}, format: qcow2}}

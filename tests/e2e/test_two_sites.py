@@ -10,16 +10,13 @@ import libvirt
 import pytest
 from openstack.connection import Connection
 
-from tests.e2e.project import LIMIT_S, give_access, remains
+from tests.e2e.project import LIMIT_S, MARKS, give_access, remains
 from tests.e2e.workspace import Workspace
 from tests.guest_images.cloud_tiny import build_cloud_tiny
 from tests.labs.openstack.lab import OpenStackLab
 from tests.second_host import SecondHost, second_host
 
-pytestmark = [
-    pytest.mark.openstack,
-    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),  # of openstacksdk about itself
-]
+pytestmark = MARKS
 
 HOST_NUMBER = 9
 """Other tests use hosts 0 to 2, perhaps at the same time."""

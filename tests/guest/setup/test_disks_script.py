@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,18 @@ def test_the_first_mount_takes_owner_and_mode_of_the_directory(guest: Guest) -> 
     (guest.root / "shared").chmod(0o1777)
     guest.run("data ext4 /shared")
     assert (guest.root / "shared").stat().st_mode & 0o7777 == 0o1777
+
+
+def test_two_runs_wait_for_each_other(guest: Guest) -> None:
+    lock = guest.root / "var/lib/pragmaspec/disks.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        flock(held, LOCK_EX)
+        with subprocess.Popen(["/bin/sh", guest.script, guest.root]) as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(0.5)
+            flock(held, LOCK_UN)
+            assert second.wait(60) == 0
 
 
 def test_without_a_table_nothing_happens(guest: Guest) -> None:
