@@ -109,11 +109,12 @@ tagged() {{
 
 # The metadata of OpenStack as of the creation of the machine; fails if there is no config drive.
 config_drive() {{
+  place=$state/drive-$$ # Of this run: guests without flock may have two.
   for drive in "$root/dev/disk/by-label/config-2" "$root"/dev/sr[0-9]; do
-    [ -e "$drive" ] && mkdir -p "$state/drive" && mount -o ro "$drive" "$state/drive" 2>/dev/null || continue
-    text=$(cat "$state/drive/openstack/latest/meta_data.json" 2>/dev/null)
-    umount "$state/drive"
-    rmdir "$state/drive" 2>/dev/null
+    [ -e "$drive" ] && mkdir -p "$place" && mount -o ro "$drive" "$place" 2>/dev/null || continue
+    text=$(cat "$place/openstack/latest/meta_data.json" 2>/dev/null)
+    umount "$place" || umount -l "$place"
+    rmdir "$place" 2>/dev/null
     if [ -n "$text" ]; then
       printf %s "$text"
       return

@@ -13,10 +13,14 @@ MIB = 2**20
 _MOUNT = """\
 #!/bin/sh
 for last; do :; done
-echo "$1 $last ext4 rw 0 0" >>"$ROOT/proc/mounts"
+case $last in
+  */drive-*) cp -r "$ROOT/config-drive/." "$last" ;;
+  *) echo "$1 $last ext4 rw 0 0" >>"$ROOT/proc/mounts" ;;
+esac
 """
 _UMOUNT = """\
 #!/bin/sh
+case $1 in */drive-*) exec rm -r "$1/openstack" ;; esac
 grep -v " $1 " "$ROOT/proc/mounts" >"$ROOT/rest"
 mv "$ROOT/rest" "$ROOT/proc/mounts"
 """
@@ -254,9 +258,9 @@ SERIAL = "6188416d-ca50-4276-855d-00cf78432bc0"
 
 
 def drive(guest: Guest, tag: str, serial: str = SERIAL) -> None:
-    """Give the guest a config drive of OpenStack; what is mounted there are its files."""
+    """Give the guest a config drive of OpenStack."""
     (guest.root / "dev" / "sr0").touch()
-    latest = guest.root / "var/lib/pragmaspec/drive/openstack/latest"
+    latest = guest.root / "config-drive/openstack/latest"
     latest.mkdir(parents=True, exist_ok=True)
     (latest / "meta_data.json").write_text(METADATA % (serial, tag))
 
@@ -274,6 +278,7 @@ def test_a_disk_is_found_by_its_tag_where_the_cloud_chooses_serial_numbers(guest
     guest.run("data ext4 /data")
     assert guest.mounts() == ["/data"]
     assert (guest.root / "dev/disk/by-id/pragmaspec-data").resolve() == guest.root / "dev" / "vdc"
+    assert not list(guest.root.glob("var/lib/pragmaspec/drive*")), "the config drive is unmounted"
 
 
 def test_a_disk_that_was_attached_later_is_found_by_the_metadata_service(guest: Guest) -> None:
