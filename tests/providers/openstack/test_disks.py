@@ -22,7 +22,7 @@ pytestmark = pytest.mark.openstack
     ("option", "words"),
     [
         ({"volume_type": "__DEFAULT"}, "has no volume type __DEFAULT. Did you mean __DEFAULT__?"),
-        ({"volume_zone": "novo"}, "has no zone novo of volumes. Did you mean nova?"),
+        ({"volume_zone": "novo"}, "has no zone novo. Did you mean nova?"),
     ],
     ids=["type", "zone"],
 )

@@ -30,9 +30,17 @@ END
 # Under uwsgi, heartbeats are only sent during requests, and RabbitMQ would close the idle connection after a minute.
 no_heartbeats() { printf '[oslo_messaging_rabbit]\nheartbeat_timeout_threshold = 0\n'; }
 
+# Keystone is the service that most requests reach: bcrypt in few rounds, and a cache in its one process, which pickles: of the other
+# backend, Keystone itself changes the objects.
 cat >etc/keystone.conf <<END
 [DEFAULT]
 log_dir = /lab/log
+[identity]
+password_hash_rounds = 4
+[cache]
+enabled = true
+backend = dogpile.cache.memory_pickle
+expiration_time = 60
 [database]
 connection = $(database keystone)
 [token]
