@@ -8,6 +8,7 @@ its end, and the older part stays.
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
@@ -36,7 +37,14 @@ address, and the other nodes begin at the tenth."""
 _ALREADY = "already has a port"
 
 
-def allocate(cloud: Cloud, wanted: Allocation, mark: Mark) -> Outputs:
+class Allocated(NamedTuple):
+    """An allocation at the site: its public addresses, and its parts as listed after the last one was made."""
+
+    outputs: Outputs
+    parts: Parts
+
+
+def allocate(cloud: Cloud, wanted: Allocation, mark: Mark) -> Allocated:
     """Make the allocation at the site equal ``wanted``. A new part is removed again if a later one is refused."""
     build = _Build(cloud, wanted, mark)
     try:
@@ -58,7 +66,7 @@ class _Build:
         self._kept: set[str] = set()
         """Ids of the parts in use."""
 
-    def run(self) -> Outputs:
+    def run(self) -> Allocated:
         everything = list_parts(self._cloud)
         here = everything.of(self._mark)
         networks, _ = oldest_by_part(here.networks)
@@ -75,7 +83,7 @@ class _Build:
         if self._undo:
             here = list_parts(self._cloud).of(self._mark)
         self._drop(here)
-        return tuple((f"public:{node}", held.address) for node, held in granted.items())
+        return Allocated(tuple((f"public:{node}", held.address) for node, held in granted.items()), here)
 
     def undo(self) -> None:
         """Remove the parts that this call has made, the newest first. What cannot be removed now is removed with the rest."""

@@ -4,7 +4,7 @@ Requests are repeated only where that is harmless: those that read, those that s
 not begun. After any other failure the effect is unknown, and the caller looks the object up before it asks again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ssl import CERT_NONE, SSLContext, create_default_context
 from threading import Lock, local
 from typing import Any, Literal, TypeVar, get_args
@@ -25,7 +25,8 @@ from pragmaspec.providers.openstack.settings import OpenStackSettings
 from pragmaspec.typing import override
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Params = Mapping[str, str | int]
+Params = Mapping[str, str | int | Sequence[str]]
+"""Parameters of a query; a sequence: several of one name."""
 Connected = TypeVar("Connected")
 
 COMPUTE_MICROVERSION = "2.52"
@@ -94,7 +95,7 @@ class Client:
             return False
         return True
 
-    def list(self, listing: Listing[Kind], **filters: str | int) -> tuple[Kind, ...]:
+    def list(self, listing: Listing[Kind], **filters: str | int | Sequence[str]) -> tuple[Kind, ...]:
         """Return all objects of ``listing`` that fit the service's ``filters``, page by page."""
         key = listing.key
         found: list[Kind] = []

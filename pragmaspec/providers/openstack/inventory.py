@@ -29,7 +29,7 @@ from pragmaspec.providers.openstack.objects import (
     Server,
 )
 from pragmaspec.providers.openstack.security import missing_rules
-from pragmaspec.providers.openstack.servers.lifecycle import GONE
+from pragmaspec.providers.openstack.servers.listed import GONE
 from pragmaspec.providers.openstack.servers.power import RUNNING
 from pragmaspec.providers.openstack.storage.offer import VolumeOffer, take_volume_offer
 from pragmaspec.providers.openstack.zones import refuse_unknown_zones
@@ -66,7 +66,6 @@ class _Answers(NamedTuple):
 def take_inventory(cloud: Cloud) -> Inventory:
     """Return the project's inventory."""
     answers = _answers(cloud)
-    refuse_unknown_zones(cloud, "compute", cloud.settings.zones, "zones")
     _refuse_missing_import(cloud)
     return Inventory(
         identity=cloud.identity(),
@@ -115,7 +114,8 @@ def _refuse_missing_import(cloud: Cloud) -> None:
 
 def _answers(cloud: Cloud) -> _Answers:
     client, project = cloud.client, cloud.project
-    with ThreadPoolExecutor(9) as pool:
+    with ThreadPoolExecutor(10) as pool:
+        zones = pool.submit(refuse_unknown_zones, cloud, "compute", cloud.settings.zones, "zones")
         storage = pool.submit(take_volume_offer, cloud)
         flavors = pool.submit(cloud.flavors)
         servers = pool.submit(client.list, SERVERS)
@@ -125,6 +125,7 @@ def _answers(cloud: Cloud) -> _Answers:
         dhcp = pool.submit(client.list, PORTS, device_owner=_DHCP, project_id=project)
         images = pool.submit(list_images, client)
         public = (*cloud.external_networks, *filter(None, (cloud.shared_network,)))
+    zones.result()
     living = tuple(server for server in servers.result() if server.status not in GONE)
     return _Answers(
         flavors=flavors.result(),

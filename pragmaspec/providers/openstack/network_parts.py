@@ -74,6 +74,16 @@ def list_parts(cloud: Cloud) -> Parts:
     return Parts(networks.result(), subnets.result(), routers.result(), groups.result(), addresses.result(), ports.result())
 
 
+def list_networks(cloud: Cloud) -> Parts:
+    """Return the networks, subnets and security groups of all owners in the project: what the ports of nodes refer to."""
+    client, own = cloud.client, cloud.project
+    with ThreadPoolExecutor(3) as pool:
+        networks = pool.submit(lambda: client.list(NETWORKS, project_id=own))
+        subnets = pool.submit(lambda: client.list(SUBNETS, project_id=own))
+        groups = pool.submit(lambda: client.list(SECURITY_GROUPS, project_id=own))
+    return Parts(networks=networks.result(), subnets=subnets.result(), groups=groups.result())
+
+
 def oldest_by_part(parts: Iterable[Part]) -> tuple[Mapping[str, Part], tuple[Part, ...]]:
     """Return the oldest object of each part's name, and the others: duplicates of requests whose answers were lost.
 

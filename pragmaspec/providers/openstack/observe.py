@@ -20,7 +20,7 @@ from pragmaspec.providers.openstack.network_parts import Parts, list_parts, olde
 from pragmaspec.providers.openstack.objects import GlanceImage, Port, Server
 from pragmaspec.providers.openstack.ports import network_of
 from pragmaspec.providers.openstack.security import missing_rules, rule_text
-from pragmaspec.providers.openstack.servers.lifecycle import GONE
+from pragmaspec.providers.openstack.servers.listed import GONE
 from pragmaspec.providers.openstack.storage.observed import ObservedStorage, seconds
 from pragmaspec.resources import Allocation, Mark, Node
 from pragmaspec.state_model import State

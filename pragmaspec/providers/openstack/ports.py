@@ -17,7 +17,7 @@ from pragmaspec.providers.openstack.direct_ports import (
 from pragmaspec.providers.openstack.grants import granted_to
 from pragmaspec.providers.openstack.listings import PORTS
 from pragmaspec.providers.openstack.marks import Label, description_of, includes, label_from_description, node_tag
-from pragmaspec.providers.openstack.network_parts import list_parts, oldest_by_part
+from pragmaspec.providers.openstack.network_parts import Parts, list_networks, oldest_by_part
 from pragmaspec.providers.openstack.objects import Port
 from pragmaspec.resources import Mark, Nic
 
@@ -38,25 +38,34 @@ class ClusterNetworks:
         key = (mark.lineage, mark.address)
         with self._lock:
             if key not in self._found:
-                here = list_parts(self._cloud).of(mark)
-                networks, _ = oldest_by_part(here.networks)
-                groups, _ = oldest_by_part(here.groups)
-                with_subnet = {name: each.id for name, each in networks.items() if here.subnet_of(each.id) is not None}
-                found = (with_subnet, next((group.id for group in groups.values()), ""))
-                lost = [nic.network for nic in request.node.interfaces if nic.network not in ("public", *with_subnet)]
-                if lost or not found[1]:
-                    raise SiteError(
-                        "An object is missing at the site",
-                        f"{request.node.name} needs {'network ' + ', '.join(lost) if lost else 'its security group'} of "
-                        f"{mark.address}, which {self._cloud.title} does not have. Plan again.",
-                    )
-                self._found[key] = found
-            return self._found[key]
+                self._found[key] = _ids(list_networks(self._cloud).of(mark))
+            networks, group = self._found[key]
+            lost = [nic.network for nic in request.node.interfaces if nic.network not in ("public", *networks)]
+            if lost or not group:
+                del self._found[key]
+                raise SiteError(
+                    "An object is missing at the site",
+                    f"{request.node.name} needs {'network ' + ', '.join(lost) if lost else 'its security group'} of "
+                    f"{mark.address}, which {self._cloud.title} does not have. Plan again.",
+                )
+            return networks, group
+
+    def learn(self, mark: Mark, here: Parts) -> None:
+        """Remember the parts of the allocation of ``mark``, which were just listed."""
+        with self._lock:
+            self._found[mark.lineage, mark.address] = _ids(here)
 
     def forget(self) -> None:
         """Look everything up again: something has changed."""
         with self._lock:
             self._found.clear()
+
+
+def _ids(here: Parts) -> tuple[dict[str, str], str]:
+    networks, _ = oldest_by_part(here.networks)
+    groups, _ = oldest_by_part(here.groups)
+    with_subnet = {name: each.id for name, each in networks.items() if here.subnet_of(each.id) is not None}
+    return with_subnet, next((group.id for group in groups.values()), "")
 
 
 def ports_of(cloud: Cloud, mark: Mark) -> tuple[Port, ...]:

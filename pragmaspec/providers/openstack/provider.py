@@ -91,7 +91,9 @@ class OpenStackProvider(Provider, DuplicateRemoval, NetworkUse, BootCheck, Image
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         self._servers.forget_networks()
         with self._translated(f"allocate {wanted.cluster}"):
-            return allocate(self._cloud, wanted, mark)
+            outputs, parts = allocate(self._cloud, wanted, mark)
+            self._servers.learn_networks(mark, parts)
+            return outputs
 
     @override
     def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:

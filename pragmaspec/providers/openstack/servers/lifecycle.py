@@ -20,18 +20,19 @@ from pragmaspec.providers.openstack.client import LOST
 from pragmaspec.providers.openstack.cloud import Cloud
 from pragmaspec.providers.openstack.grants import granted_to
 from pragmaspec.providers.openstack.images import image_id
-from pragmaspec.providers.openstack.listings import FLOATING_IPS, PORTS, SERVERS
+from pragmaspec.providers.openstack.listings import FLOATING_IPS
 from pragmaspec.providers.openstack.marks import includes, machine_tags, mark_from_metadata, metadata_of, node_tag
+from pragmaspec.providers.openstack.network_parts import Parts
 from pragmaspec.providers.openstack.objects import Identified, Port, Server
 from pragmaspec.providers.openstack.ports import ClusterNetworks, claim, is_for, network_of, ports_of, remove_ports
 from pragmaspec.providers.openstack.servers.groups import ServerGroups
+from pragmaspec.providers.openstack.servers.listed import GONE, ListedServers
 from pragmaspec.providers.openstack.servers.power import BUILD_LIMIT_S, PASSING, STATE_LIMIT_S, ServerPower
-from pragmaspec.providers.openstack.servers.watch import ServerWatch
+from pragmaspec.providers.openstack.servers.watch import Seen, ServerWatch
 from pragmaspec.providers.openstack.storage.server_disks import ServerDisk, ServerDisks, device_mapping
 from pragmaspec.providers.openstack.unanswered import created_without_answer
 from pragmaspec.resources import Mark, Nic, Node, Outputs
 
-GONE = frozenset({"DELETED", "SOFT_DELETED"})
 _CREATIONS_MAX = 3
 _CONFLICT, _SERVER_FAILED = 409, 500
 
@@ -45,7 +46,8 @@ class Servers:
         self._client = cloud.client
         self._limit = user_data_limit
         self._networks = ClusterNetworks(cloud)
-        self._watch = ServerWatch(cloud.client)
+        self._servers = ListedServers(cloud.client)
+        self._watch = ServerWatch(cloud.client, self._servers)
         self._power = ServerPower(cloud, self._watch)
         self.groups = ServerGroups(cloud)
         self._images: dict[tuple[str, Firmware], str] = {}
@@ -57,22 +59,22 @@ class Servers:
         present = self._present(request)
         server = present or self._created(request)
         server = self._with_op(server, request.mark)
-        server = self._power.sized(server, request.mark.lineage, request.node)
+        server = self._power.sized(server, request.mark, request.node)
         if present is not None:
             server = self._with_disks(self._connected(server, request), request)
-        server = self._power.running(server, request.mark.lineage)
+        server = self._power.running(server, request.mark)
         self._attach_address(request)
         return (*self._chosen_macs(server), ("id", server.id))
 
     def shutdown(self, mark: Mark, grace_s: float) -> None:
         """Stop the machines of ``mark``. Nova gives the guest a minute, whatever ``grace_s`` is."""
         for server in self._of(mark):
-            self._power.stopped(server, mark.lineage, grace_s)
+            self._power.stopped(server, mark, grace_s)
 
     def remove(self, mark: Mark) -> None:
         """Delete the machines of ``mark`` with their ports."""
         found = self._of(mark)
-        self._delete(found, mark.lineage)
+        self._delete(found, mark)
         remove_ports(self._cloud, mark, [server.id for server in found])
         self._disks.remove(mark)
 
@@ -80,7 +82,7 @@ class Servers:
         """Delete the server with this id if it carries ``mark``, and the disks of ``mark`` if no other server has them."""
         server = self._client.show("compute", f"/servers/{server_id}", "server", Server)
         if server is not None and mark_from_metadata(server.metadata) == mark:
-            self._delete([server], mark.lineage)
+            self._delete([server], mark)
             remove_ports(self._cloud, mark, [server.id])
         if self._claimed(mark) is None:
             self._disks.remove(mark, exactly=True)
@@ -93,6 +95,10 @@ class Servers:
         """Look the networks of clusters up again."""
         self._networks.forget()
 
+    def learn_networks(self, mark: Mark, parts: Parts) -> None:
+        """Remember the parts of the allocation of ``mark``, which were just listed."""
+        self._networks.learn(mark, parts)
+
     def check(self, request: BootRequest) -> None:
         """Raise SiteError if a network or a volume of the node is missing, or a volume is in use."""
         self._networks.forget()
@@ -104,10 +110,9 @@ class Servers:
         found = ((server, mark_from_metadata(server.metadata)) for server in self._listed(mark))
         return [server for server, own in found if own is not None and includes(mark, own)]
 
-    def _listed(self, mark: Mark) -> list[Server]:
-        """Return the servers of the node, of any generation, without those that are deleted."""
-        found = self._client.list(SERVERS, tags=node_tag(mark))
-        return [server for server in found if server.status not in GONE]
+    def _listed(self, mark: Mark) -> tuple[Server, ...]:
+        """Return the servers of the node, of any generation."""
+        return self._servers.of_node(node_tag(mark))
 
     def _present(self, request: BootRequest) -> Server | None:
         """Return the node's server if it may be kept. Raises SiteConflictError for one of another generation."""
@@ -115,7 +120,7 @@ class Servers:
         for server in self._listed(request.mark):
             own = mark_from_metadata(server.metadata)
             if server.task_state == "deleting":
-                self._await_gone(server, mark.lineage)
+                self._await_gone(server, mark)
             elif own is not None and own.generation != mark.generation:
                 raise SiteConflictError(
                     "Another generation of the node is at the site",
@@ -127,7 +132,7 @@ class Servers:
         known = [server for server in found if server.id == request.site_id]
         never_ran = [server for server in found if server.status == "ERROR" and not server.launched_at]
         surplus = [server for server in found if server not in known] if known else found if len(found) > 1 else never_ran
-        self._delete(surplus, mark.lineage)
+        self._delete(surplus, mark)
         kept = [server for server in found if server not in surplus]
         return kept[0] if kept else None
 
@@ -152,12 +157,11 @@ class Servers:
         """Return a new server with all ports and ``disks``. Raises SiteError for one that failed, which is deleted again."""
         node, mark = request.node, request.mark
         for _ in range(_CREATIONS_MAX):
-            server = self._built(request, disks)
             # A request that was executed twice makes two servers, of which one takes the port from the other when it fails.
-            twins = [each for each in self._listed(mark) if server is None or each.id != server.id]
+            server, twins = self._built(request, disks)
             if not twins and server is not None and server.status != "ERROR" and not self._detached(server, request):
                 return server
-            self._delete([*twins, *([server] if server is not None else [])], mark.lineage)
+            self._delete([*twins, *([server] if server is not None else [])], mark)
             if not twins and (server is None or server.status == "ERROR"):
                 reason = server.fault.message if server is not None and server.fault is not None else "It was deleted meanwhile."
                 remove_ports(self._cloud, mark)
@@ -169,8 +173,8 @@ class Servers:
             "were deleted again. Apply again; if it persists, ask the operators of the cloud.",
         )
 
-    def _built(self, request: BootRequest, disks: Sequence[ServerDisk]) -> Server | None:
-        """Return a new server once it is built, or has failed; None: it was deleted meanwhile."""
+    def _built(self, request: BootRequest, disks: Sequence[ServerDisk]) -> Seen:
+        """Return a new server once it is built, or has failed."""
         flavor = self._cloud.flavor(request.node.flavor).id
         ports = claim(self._cloud, self._networks, request)
         try:
@@ -180,7 +184,7 @@ class Servers:
             remove_ports(self._cloud, request.mark)
             raise
         reach("openstack.server.made")
-        return self._watch.wait(server_id, request.mark.lineage, _is_built, BUILD_LIMIT_S, "be built")
+        return self._watch.wait(server_id, node_tag(request.mark), _is_built, BUILD_LIMIT_S, "be built")
 
     def _image(self, request: BootRequest) -> str:
         """Return the id of the image at the site. Raises SiteError if it is not staged."""
@@ -192,7 +196,7 @@ class Servers:
 
     def _detached(self, server: Server, request: BootRequest) -> list[Nic]:
         """Return the interfaces of the node whose ports ``server`` does not have."""
-        own = {network_of(port) for port in self._client.list(PORTS, device_id=server.id)}
+        own = {network_of(port) for port in self._servers.ports(server.id)}
         return [nic for nic in request.node.interfaces if nic.network not in own]
 
     def _connected(self, server: Server, request: BootRequest) -> Server:
@@ -200,7 +204,7 @@ class Servers:
         lost = self._detached(server, request)
         if not lost:
             return server
-        server = self._power.stopped(server, request.mark.lineage, 0)
+        server = self._power.stopped(server, request.mark, 0)
         for port in claim(self._cloud, self._networks, request, [nic.network for nic in lost]):
             body = {"interfaceAttachment": {"port_id": port.id}}
             self._client.call("compute", "POST", f"/servers/{server.id}/os-interface", body=body)
@@ -211,12 +215,12 @@ class Servers:
         """Return ``server`` with the disks of the node. It is stopped for a change in a state in which Nova makes none."""
         if not self._disks.lacks(server, request):
             return server
-        lineage = request.mark.lineage
-        server = self._power.settled(server, lineage)
+        mark = request.mark
+        server = self._power.settled(server, mark)
         disks = self._disks.ready(request)
-        missing, unused = self._disks.missing(server, disks), self._disks.unused(server, disks, request.mark)
+        missing, unused = self._disks.missing(server, disks), self._disks.unused(server, disks, mark)
         if (missing or unused) and server.status not in ("ACTIVE", "SHUTOFF"):
-            server = self._power.stopped(self._power.running(server, lineage), lineage, 0)
+            server = self._power.stopped(self._power.running(server, mark), mark, 0)
         for volume in unused:
             self._disks.detach(server, volume)
         for disk in missing:
@@ -270,21 +274,21 @@ class Servers:
         self._client.call("compute", "POST", f"/servers/{server.id}/metadata", body={"metadata": metadata_of(wanted)})
         return server
 
-    def _delete(self, servers: Sequence[Server], lineage: str) -> None:
+    def _delete(self, servers: Sequence[Server], mark: Mark) -> None:
         for server in servers:
             self._client.remove("compute", f"/servers/{server.id}")
             reach("openstack.server.removed")
         for server in servers:
-            self._await_gone(server, lineage)
+            self._await_gone(server, mark)
 
-    def _await_gone(self, server: Server, lineage: str) -> None:
-        self._watch.wait(server.id, lineage, lambda now: now is None or now.status in GONE, STATE_LIMIT_S, "be deleted")
+    def _await_gone(self, server: Server, mark: Mark) -> None:
+        self._watch.wait(server.id, node_tag(mark), lambda now: now is None or now.status in GONE, STATE_LIMIT_S, "be deleted")
 
     def _chosen_macs(self, server: Server) -> Outputs:
         """Return the MACs that the cloud has chosen, where the site names a shared network."""
         if not self._cloud.settings.network:
             return ()
-        found = self._client.list(PORTS, device_id=server.id)
+        found = self._servers.ports(server.id)
         return tuple((f"mac:{network_of(port)}", port.mac_address) for port in found if network_of(port))
 
     def _attach_address(self, request: BootRequest) -> None:

@@ -9,10 +9,10 @@ from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.openstack.call_error import CallError
 from pragmaspec.providers.openstack.cloud import Cloud
-from pragmaspec.providers.openstack.marks import mark_from_metadata
+from pragmaspec.providers.openstack.marks import mark_from_metadata, node_tag
 from pragmaspec.providers.openstack.objects import Server
 from pragmaspec.providers.openstack.servers.watch import ServerWatch
-from pragmaspec.resources import Node
+from pragmaspec.resources import Mark, Node
 
 PASSING = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "REVERT_RESIZE", "PASSWORD", "REBUILD", "MIGRATING"})
 """Statuses that end by themselves."""
@@ -49,18 +49,18 @@ class ServerPower:
         self._client = cloud.client
         self._watch = watch
 
-    def sized(self, server: Server, lineage: str, node: Node) -> Server:
+    def sized(self, server: Server, mark: Mark, node: Node) -> Server:
         """Return ``server`` with the flavor of ``node``: it is resized, which stops it for a moment."""
         if not node.flavor or server.flavor.original_name == node.flavor:
             return server
         flavor = self._cloud.flavor(node.flavor)
-        server = self.settled(server, lineage)
+        server = self.settled(server, mark)
         if server.status not in ("ACTIVE", "SHUTOFF"):
-            server = self.stopped(self.running(server, lineage), lineage, 0)
+            server = self.stopped(self.running(server, mark), mark, 0)
         if server.flavor.original_name == node.flavor:
             return server  # an earlier call has asked for it, and its resize is confirmed now
         self._act(server, {"resize": {"flavorRef": flavor.id}})
-        server = self._awaited(server, lineage, "be resized", {"VERIFY_RESIZE", "ACTIVE", "SHUTOFF"}, resized=flavor.name)
+        server = self._awaited(server, mark, "be resized", {"VERIFY_RESIZE", "ACTIVE", "SHUTOFF"}, resized=flavor.name)
         if server.flavor.original_name != flavor.name:
             reason = server.fault.message if server.fault is not None else f"it is still {server.flavor.original_name}"
             raise SiteError(
@@ -70,10 +70,10 @@ class ServerPower:
             )
         return server
 
-    def running(self, server: Server, lineage: str) -> Server:
+    def running(self, server: Server, mark: Mark) -> Server:
         """Return ``server`` once it is active."""
         for _ in range(_STEPS_MAX):
-            server = self.settled(server, lineage)
+            server = self.settled(server, mark)
             if server.status == "ACTIVE":
                 return server
             step = STEPS.get(server.status)
@@ -81,9 +81,9 @@ class ServerPower:
                 break
             action, purpose = step
             if self._act(server, action):
-                server = self._awaited(server, lineage, purpose, None, left=server.status)
+                server = self._awaited(server, mark, purpose, None, left=server.status)
             else:
-                server = self._later(server, lineage)
+                server = self._later(server, mark)
         reason = f": {server.fault.message}" if server.fault is not None else ""
         own = mark_from_metadata(server.metadata)
         raise SiteError(
@@ -92,32 +92,32 @@ class ServerPower:
             f"the node with `--replace {own.address if own is not None else server.name}`.",
         )
 
-    def stopped(self, server: Server, lineage: str, grace_s: float) -> Server:
+    def stopped(self, server: Server, mark: Mark, grace_s: float) -> Server:
         """Return ``server`` once it is off, or without memory at a host: suspended, shelved. The guest is asked to power off."""
         for _ in range(_STEPS_MAX):
-            server = self.settled(server, lineage)
+            server = self.settled(server, mark)
             if server.status in ("PAUSED", "RESCUE"):
-                server = self.running(server, lineage)
+                server = self.running(server, mark)
             elif server.status == "VERIFY_RESIZE" and self._act(server, {"confirmResize": None}):
-                server = self._awaited(server, lineage, "have its resize confirmed", None, left="VERIFY_RESIZE")
+                server = self._awaited(server, mark, "have its resize confirmed", None, left="VERIFY_RESIZE")
             elif server.status not in ("ACTIVE", "ERROR", "VERIFY_RESIZE"):
                 break
             elif server.status != "VERIFY_RESIZE" and self._act(server, {"os-stop": None}):
-                return self._awaited(server, lineage, "be off", {"SHUTOFF"}, limit_s=grace_s + STOP_MARGIN_S)
+                return self._awaited(server, mark, "be off", {"SHUTOFF"}, limit_s=grace_s + STOP_MARGIN_S)
             else:
-                server = self._later(server, lineage)
+                server = self._later(server, mark)
         return server
 
-    def settled(self, server: Server, lineage: str) -> Server:
+    def settled(self, server: Server, mark: Mark) -> Server:
         """Return ``server`` after the change that is going on."""
         if server.status not in PASSING and server.task_state is None:
             return server
-        return self._awaited(server, lineage, "end what it does", None, limit_s=BUILD_LIMIT_S)
+        return self._awaited(server, mark, "end what it does", None, limit_s=BUILD_LIMIT_S)
 
     def _awaited(
         self,
         server: Server,
-        lineage: str,
+        mark: Mark,
         purpose: str,
         statuses: set[str] | None,
         *,
@@ -136,7 +136,7 @@ class ServerPower:
                 return False
             return statuses is None or now.status in statuses or now.status == "ERROR"
 
-        found = self._watch.wait(server.id, lineage, over, limit_s, purpose)
+        found = self._watch.wait(server.id, node_tag(mark), over, limit_s, purpose).server
         if found is None:
             raise SiteError("A server is gone", f"Server {server.name} was deleted at {self._cloud.title} meanwhile. Plan again.")
         return found
@@ -152,7 +152,7 @@ class ServerPower:
         reach("openstack.server.changes")
         return True
 
-    def _later(self, server: Server, lineage: str) -> Server:
+    def _later(self, server: Server, mark: Mark) -> Server:
         """Return ``server`` as it is a moment later."""
         self._client.clock.sleep(_PAUSE_S)
-        return self._awaited(server, lineage, "be there", None)
+        return self._awaited(server, mark, "be there", None)
