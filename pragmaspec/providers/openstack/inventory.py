@@ -25,6 +25,7 @@ from pragmaspec.providers.openstack.objects import (
     NetworkQuota,
     NeutronNetwork,
     OfferedFlavor,
+    Port,
     SecurityGroup,
     Server,
 )
@@ -59,7 +60,7 @@ class _Answers(NamedTuple):
     public: tuple[NeutronNetwork, ...]
     """Networks with public addresses."""
     quotas: Mapping[str, NetworkQuota]
-    dhcp_ports: int
+    ports: tuple[Port, ...]
     storage: VolumeOffer
 
 
@@ -122,7 +123,7 @@ def _answers(cloud: Cloud) -> _Answers:
         parts = pool.submit(list_parts, cloud)
         limits = pool.submit(lambda: client.send("compute", "GET", "/limits", None, "limits", ComputeLimits))
         quotas = pool.submit(_network_quotas, client, project)
-        dhcp = pool.submit(client.list, PORTS, device_owner=_DHCP, project_id=project)
+        ports = pool.submit(client.list, PORTS, project_id=project)
         images = pool.submit(list_images, client)
         public = (*cloud.external_networks, *filter(None, (cloud.shared_network,)))
     zones.result()
@@ -135,7 +136,7 @@ def _answers(cloud: Cloud) -> _Answers:
         images=images.result(),
         public=public,
         quotas=quotas.result(),
-        dhcp_ports=len(dhcp.result()),
+        ports=ports.result(),
         storage=storage.result(),
     )
 
@@ -161,8 +162,8 @@ def _quotas(cloud: Cloud, answers: _Answers) -> Iterator[Quota]:
     for name, quota in answers.quotas.items():
         kind, used = _NETWORK_QUOTAS[name], quota.used + quota.reserved
         if kind == "ports":
-            # The site makes the port of a network's DHCP server some time after the network.
-            used = max(0, used + len(answers.parts.subnets) - answers.dhcp_ports)
+            # The site makes the port of a network's DHCP server some time after the network, so each counts from the beginning.
+            used = len(answers.parts.subnets) + sum(port.device_owner != _DHCP for port in answers.ports)
         yield Quota(kind=kind, limit=_limit(quota.limit), used=used, rates=rates.get(kind))
 
 

@@ -39,6 +39,8 @@ KINDS = (
 closed, and forwarded some seconds later. ``double``: forwarded twice at once; the later answer is returned. ``truncated``,
 ``not-json``: forwarded, and the answer is damaged. A status: returned without forwarding, of 413, 429 and 503 with
 ``Retry-After``. ``500-after``: forwarded, then 500. ``slow-…``: a pause before forwarding, or before the answer."""
+UNDONE = "undone"
+"""Accepted with 202, and not forwarded: an action that a service accepts and fails to carry out."""
 
 _LATE_S = 3.0
 _SLOW_S = 2.0
@@ -152,6 +154,8 @@ class _Handler(LoopbackHandler):
         elif kind.removesuffix("-bare").isdigit():
             retry = {"Retry-After": "1"} if kind in _RETRY_AFTER else {}
             self._say(_Reply(int(kind.removesuffix("-bare")), retry, b"injected"))
+        elif kind == UNDONE:
+            self._say(_Reply(202, {}, b""))
         else:
             self._answer_after(kind, body)
 

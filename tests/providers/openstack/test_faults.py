@@ -15,7 +15,7 @@ from tests.labs.openstack.lab import OpenStackLab
 from tests.labs.openstack.servers import account
 from tests.providers.openstack.journey import CANARY, Journey, Verb, cloud_site
 from tests.providers.openstack.project_listing import ProjectListing
-from tests.providers.openstack.proxy import KINDS, Call, CloudProxy
+from tests.providers.openstack.proxy import KINDS, UNDONE, Call, CloudProxy
 
 pytestmark = pytest.mark.openstack
 
@@ -138,6 +138,15 @@ def test_a_server_has_its_port_after_two_requests_at_once_and_after_its_loss(tri
     trial.journey.listing.detach("10.60.0.4")
     assert trial.attempt(again) is None
     trial.check(again, trial.proxy.calls)
+
+
+def test_a_server_that_did_not_start_is_started_again(trial: Trial) -> None:
+    """Nova's hosts can fail to start a server that Nova has promised to start, such as for a port that another one took."""
+    start = trial.verb("start with disks")
+    trial.journey.begin(start)
+    trial.proxy.inject(only(Call("POST", "/compute/v2.1/servers/ID/action", 0), UNDONE))
+    assert trial.attempt(start) is None
+    trial.check(start, trial.proxy.calls)
 
 
 @pytest.mark.torture

@@ -37,6 +37,10 @@ STATE_LIMIT_S = 180.0
 STOP_MARGIN_S = 90.0
 """Nova waits 60 s for a guest before it stops it hard."""
 _STEPS_MAX = 6
+_UNDONE_S = 3.0
+"""Nova notes an accepted action in the server before it answers: one that still does nothing after this time has failed."""
+_UNNOTED = frozenset({"VERIFY_RESIZE"})
+"""Statuses that a server keeps, without a note, during the action that ends them."""
 _PAUSE_S = 1.0
 _CONFLICT = 409
 
@@ -125,11 +129,14 @@ class ServerPower:
         resized: str = "",
         limit_s: float = STATE_LIMIT_S,
     ) -> Server:
-        """Return ``server`` once it does nothing, and has one of ``statuses``, or has ``left`` one."""
+        """Return ``server`` once it does nothing, and has one of ``statuses``, or has ``left`` one, or has failed to leave it."""
+        began = self._client.clock.monotonic()
 
         def over(now: Server | None) -> bool:
             if now is None:
                 return True
+            if now.status == left and now.task_state is None and left not in _UNNOTED:
+                return self._client.clock.monotonic() - began >= _UNDONE_S
             if now.task_state is not None or now.status in PASSING or now.status == left:
                 return now.status == "ERROR" and now.status != left
             if resized and now.status in ("ACTIVE", "SHUTOFF") and now.flavor.original_name != resized:
