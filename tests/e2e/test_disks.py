@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.debian_image import IMAGES, build_debian
 from tests.e2e.workspace import NETWORK, POOL, Workspace, listing
 from tests.plugin_package import install_cloud
 
@@ -18,9 +19,7 @@ def _write_spec(
 ) -> None:
     workspace.directory.joinpath("cluster.yaml").write_text(
         f"""\
-images:
-  debian: {{build: {{debian: bookworm}}}}
-sites:
+{IMAGES}sites:
   lab:
     provider: {provider}
     pool: {POOL}
@@ -29,7 +28,7 @@ sites:
 clusters:
   {cluster}:
     site: lab
-    image: debian
+    image: debian-12
     frontend:
       disks:
         scratch: {{size: {scratch}, mount: /scratch}}
@@ -50,6 +49,7 @@ def _mib(workspace: Workspace, cluster: str, path: str) -> int:
 @pytest.fixture(scope="module")
 def debian(workspace: Workspace) -> Workspace:
     """A frontend with a disk and a volume."""
+    build_debian().give_to(workspace)
     _write_spec(workspace, "trial")
     workspace.run("apply", "cluster.yaml", "--auto-approve", limit_s=APPLY_LIMIT_S)
     return workspace
@@ -89,6 +89,7 @@ def test_disks_live_as_long_as_the_spec_says(debian: Workspace) -> None:
 @pytest.fixture
 def cloud(workspace: Workspace, tmp_path: Path) -> Workspace:
     """A site whose machines have user-data of a limited size instead of seeds, as at EC2 and OpenStack."""
+    build_debian().give_to(workspace)
     install_cloud(tmp_path)
     workspace.python_path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
     return workspace
