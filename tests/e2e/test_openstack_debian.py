@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ class HelloWorkspace(Workspace):
 
 
 @pytest.fixture(scope="module")
-def hello(openstack_lab: OpenStackLab, tmp_path_factory: pytest.TempPathFactory) -> HelloWorkspace:
+def hello(openstack_lab: OpenStackLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HelloWorkspace]:
     directory = tmp_path_factory.mktemp("hello")
     workspace = HelloWorkspace(directory / "work", directory / "home", directory)
     give_access(workspace, openstack_lab)
@@ -57,7 +58,8 @@ def hello(openstack_lab: OpenStackLab, tmp_path_factory: pytest.TempPathFactory)
     tiny = build_cloud_tiny(Path.home() / ".cache" / "pragmaspec-tests" / "cloud-tiny")
     (workspace.directory / "cluster.yaml").write_text(IMAGES + SPEC.format(tiny=tiny), encoding="utf-8")
     workspace.run("apply", "cluster.yaml", "--auto-approve", limit_s=LIMIT_S)
-    return workspace
+    yield workspace
+    workspace.run("clean", "hello", "--shutdown", "--auto-approve", limit_s=LIMIT_S)
 
 
 def check_cloud_init(hello: HelloWorkspace) -> None:
@@ -111,6 +113,7 @@ def test_nodes_log_in_to_each_other_without_prompts(hello: HelloWorkspace) -> No
     assert back == "hello-frontend"
 
 
+@pytest.mark.torture
 def test_a_reboot_keeps_all(hello: HelloWorkspace) -> None:
     kept = "hostname; hostname -I; cat /etc/ssh/ssh_host_ed25519_key.pub /etc/hosts /etc/resolv.conf /root/vc-out.xml"
     before, boot = hello.on_frontend(kept), hello.on_frontend("cat /proc/sys/kernel/random/boot_id")

@@ -16,6 +16,7 @@ from pragmaspec.providers.ec2.sizes import Sizes
 from pragmaspec.resources import Allocation, Mark, Network, Nic, Node
 from tests.providers.ec2.doubles import refused, service_of
 from tests.providers.ec2.test_images import AMI, staged
+from tests.simulation.clock import SimulatedClock
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000000"
 OP = "0123456789abcdef" * 2
@@ -101,7 +102,7 @@ def request(user_data: bytes = b"#cloud-config\n") -> BootRequest:
 
 def boot(account: Account, asked: BootRequest | None = None, **settings: Any) -> dict[str, str]:
     sizes = (InstanceType(name="t3.medium", cpus=2, memory_mib=4096),)
-    service = service_of(account.answers, "tag_at_creation", sizes=sizes, **settings)
+    service = service_of(account.answers, "tag_at_creation", sizes=sizes, clock=SimulatedClock(), **settings)
     with ERRORS.translated("boot it"):
         return dict(NodeBoot(service, Sizes(service), asked or request()).run())
 
