@@ -64,14 +64,12 @@ class Parts(NamedTuple):
 def list_parts(cloud: Cloud) -> Parts:
     """Return the parts of all owners in the project: one listing per kind, at the same time."""
     client, own = cloud.client, cloud.project
-    with ThreadPoolExecutor(6) as pool:
-        networks = pool.submit(lambda: client.list(NETWORKS, project_id=own))
-        subnets = pool.submit(lambda: client.list(SUBNETS, project_id=own))
+    with ThreadPoolExecutor(4) as pool:
+        networks = pool.submit(list_networks, cloud)
         routers = pool.submit(lambda: client.list(ROUTERS, project_id=own))
-        groups = pool.submit(lambda: client.list(SECURITY_GROUPS, project_id=own))
         addresses = pool.submit(lambda: client.list(FLOATING_IPS, project_id=own))
         ports = pool.submit(list_direct_ports, cloud)
-    return Parts(networks.result(), subnets.result(), routers.result(), groups.result(), addresses.result(), ports.result())
+    return networks.result()._replace(routers=routers.result(), addresses=addresses.result(), ports=ports.result())
 
 
 def list_networks(cloud: Cloud) -> Parts:

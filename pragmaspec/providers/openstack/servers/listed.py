@@ -1,6 +1,6 @@
 """Servers and ports as listed for nodes: look-ups of several threads share requests."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from pragmaspec.providers.openstack.client import Client
 from pragmaspec.providers.openstack.listings import PORTS, SERVERS
@@ -37,8 +37,4 @@ class ListedServers:
 
     def _on_devices(self, ids: Sequence[str]) -> Found[Port]:
         found = self._client.list(PORTS, device_id=ids)
-        return {each: _of_device(found, each) for each in ids}
-
-
-def _of_device(ports: Iterable[Port], device_id: str) -> tuple[Port, ...]:
-    return tuple(port for port in ports if port.device_id == device_id)
+        return {each: tuple(port for port in found if port.device_id == each) for each in ids}

@@ -7,6 +7,7 @@ from threading import Event
 import pytest
 
 from pragmaspec.providers.openstack.servers.shared_listing import KEYS_MAX, SharedListing
+from tests.reliability.runs import wait_for
 
 LIMIT_S = 10
 
@@ -35,8 +36,7 @@ def test_searches_during_a_request_are_one_request_after_it() -> None:
         first = pool.submit(listing.find, "a")
         assert site.asked.wait(LIMIT_S)
         later = [pool.submit(listing.find, key) for key in ("d", "c", "b", "absent")]
-        while len(listing._next.keys) < len(later):
-            pass
+        wait_for(lambda: len(listing._next.keys) == len(later), "all searches wait")
         site.answer.set()
         assert first.result() == ("A",)
         assert [each.result() for each in later] == [("D",), ("C",), ("B",), ()]
@@ -68,8 +68,7 @@ def test_many_keys_are_several_requests() -> None:
         first = pool.submit(listing.find, "first")
         assert site.asked.wait(LIMIT_S)
         later = [pool.submit(listing.find, key) for key in keys]
-        while len(listing._next.keys) < len(later):
-            pass
+        wait_for(lambda: len(listing._next.keys) == len(later), "all searches wait")
         site.answer.set()
         assert first.result() == ("FIRST",)
         assert [each.result() for each in later] == [(key,) for key in keys]
